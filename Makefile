@@ -1,0 +1,48 @@
+# The few commands, the same on a laptop and in CI. `make help` lists them.
+VENV ?= .venv
+PYTHON3 ?= python3
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run ui test check bench lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.complete  ## make .venv from the lock file (the other commands do it by themselves)
+
+$(VENV)/.complete: requirements.lock pyproject.toml
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"error: Python 3.11 or newer is needed, found {sys.version.split()[0]}; give one: make PYTHON3=/path/to/python3.11")'
+	@echo "Setting up $(VENV) from requirements.lock (some minutes, once) ..."
+	@test -x $(VENV)/bin/python || $(PYTHON3) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: setup  ## run the pipeline (dvc repro) and print the result
+	@softmax-regression run
+
+ui: setup  ## open the MLflow UI of this project's store on 127.0.0.1 (PORT=5000)
+	@softmax-regression ui --port $(or $(PORT),5000)
+
+test: setup  ## run the tests (no network)
+	@python -m pytest -n 2 -m "not slow and not browser"
+
+check: setup  ## lint, types and all tests: what CI runs
+	ruff check .
+	ruff format --check .
+	mypy
+	python -m pytest -n 2
+
+bench: setup  ## measure speed, as ratios (benchmarks/)
+	@python -m benchmarks
+
+lock:  ## resolve pyproject.toml into requirements.lock for every platform
+	@test -x .uv/bin/uv || { $(PYTHON3) -m venv .uv && .uv/bin/python -m pip install --quiet uv; }
+	@.uv/bin/uv pip compile pyproject.toml --extra dev --universal --fork-strategy fewest --python-version 3.11 \
+		--no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock \
+		--custom-compile-command "make lock"
+
+clean:  ## remove what the pipeline wrote: data, artifacts, DVC's cache (the MLflow store stays)
+	@rm -rf data artifacts .dvc/cache .dvc/tmp

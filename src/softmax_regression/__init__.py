@@ -1,0 +1,1 @@
+"""Softmax regression from scratch, in an experiment-tracked pipeline."""

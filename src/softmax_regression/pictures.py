@@ -1,0 +1,131 @@
+"""A person's own picture, made to look like the examples that the model has learned from.
+
+Fashion-MNIST was made from shop photographs (Xiao, Rasul and Vollgraf 2017, figure 1): trimmed to the object, the
+longer side resized to 28 pixels, centred, light on dark, grey. Its files agree: every image has a pixel of 254 or
+more, the object's longer side fills the 28 pixels without a margin, and the larger half of an odd remainder is at the
+top and the left. The same is done here: a margin of one pixel would cost 15 points of agreement with the label of the
+original, the other rounding 2 (softmax regression, 1,000 test images enlarged onto a white page).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # Pillow is imported where a picture is read: nothing else needs it
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+WORKING_SIZE = 512  # pixels on the longer side: ample for 28, and bounds the time that a large photograph takes
+FLAT = 8  # grey levels of 255: what stands out less from its background is taken for noise
+CONTRAST = 0.1  # of the strongest contrast: what stands out more belongs to the object (0.05 to 0.15 do as well)
+SPECK = 0.005  # of a row or column: fewer object pixels are dust, not the object's edge
+PLAIN = 1 / 3  # of the border: the object may touch that much (99% of Fashion-MNIST touch under 0.27)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it came and as the model sees it.
+
+    original: (height, width, 3) or, if grey, (height, width) uint8, upright, at most 512 pixels on the longer side.
+    seen: (H, W) uint8, background 0, the object's brightest part 255; the features are seen / 255.
+    notes: what was done to it, a short phrase each, for the person to read.
+    """
+
+    original: NDArray[np.uint8]
+    seen: NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+
+def read_picture(path: Path, example_shape: tuple[int, ...]) -> Picture:
+    """Read the picture at `path` and fit its object into `example_shape` (H, W) pixels.
+
+    Takes colour, grey, palette, transparent and 16-bit pictures; of an animation the first frame. Raises
+    FileNotFoundError if there is no such file, ValueError if it is no whole picture, is larger than Pillow's limit
+    against decompression bombs (89 million pixels), shows one flat colour, or the model does not take images.
+    """
+    from PIL import Image, ImageFilter
+
+    if len(example_shape) != 2:
+        raise ValueError(f"the model takes features of shape {example_shape}, not grey images; it cannot see {path}")
+    image, notes = _open(path)
+    grey = image.convert("L")
+    # The median of 5 x 5 pixels keeps edges and drops dust. It decides; the picture itself is not smoothed.
+    smooth = np.asarray(grey.filter(ImageFilter.MedianFilter(5)) if max(grey.size) > 128 else grey, dtype=float)
+    border = np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]])
+    background = np.median(border)
+    contrast = smooth - background
+    sign = 1 if contrast.clip(min=0).sum() >= (-contrast).clip(min=0).sum() else -1
+    if sign < 0:
+        notes.append("inverted: its background is lighter than the object, the model learned light on dark")
+    contrast = (sign * contrast).clip(min=0)
+    away = np.abs(border - background)
+    threshold = max(CONTRAST * contrast.max(), 4 * 1.4826 * np.median(away))  # 1.4826: from a median to a sigma
+    if np.mean(away > CONTRAST * contrast.max()) > PLAIN:
+        threshold = -1  # all of it
+        notes.append("its background is not plain, so the label may mean little: crop it to one object")
+    rows, columns = (np.flatnonzero((contrast > threshold).mean(axis=axis) > SPECK) for axis in (1, 0))
+    if contrast.max() < FLAT or not rows.size or not columns.size:
+        raise ValueError(f"nothing stands out in {path}; give a picture of one object on a plain background")
+    pixels = np.asarray(grey)
+    if pixels.shape == example_shape:  # an example of the data set: framed as its makers framed it
+        seen = pixels if sign > 0 else 255 - pixels
+    else:
+        light = (sign * (pixels - background) * (255 / contrast.max())).clip(0, 255)
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        notes.append(f"cropped to the object: {right - left} x {bottom - top} of {grey.width} x {grey.height} pixels")
+        seen = _fit(Image.fromarray(np.rint(light).astype(np.uint8)[top:bottom, left:right]), example_shape)
+    return Picture(np.array(image), seen, tuple(notes))
+
+
+def _open(path: Path) -> tuple[Image, list[str]]:
+    """Return the picture upright, opaque, in mode L or RGB and WORKING_SIZE at most, and what was done for it."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}; give the path of a PNG or JPEG picture")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the path of a PNG or JPEG picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata does not matter ...
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # ... but size does
+            with Image.open(path, formats=FORMATS) as file:
+                notes = ["turned as its EXIF orientation says"] if file.getexif().get(0x0112, 1) != 1 else []
+                image = ImageOps.exif_transpose(file)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is no picture of a known kind; give a {', '.join(FORMATS)} file") from error
+    except Exception as error:  # on damaged files decoders raise nearly anything, from struct.error to SyntaxError
+        raise ValueError(f"{path} cannot be read ({error}); give a whole PNG or JPEG file") from error
+    if image.mode[0] in "IF":  # 16 or 32 bits a pixel: Pillow's own conversion to L would clip, not scale
+        deep = np.nan_to_num(np.asarray(image, dtype=float))
+        deep = (deep - deep.min()) * (255 / max(np.ptp(deep), 1e-12))
+        image = Image.fromarray(deep.astype(np.uint8))
+    grey = image.mode in ("L", "1")
+    image = image.convert("RGBA" if image.has_transparency_data else "L" if grey else "RGB")
+    image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.LANCZOS)
+    if image.mode == "RGBA":
+        weight = np.asarray(image.getchannel("A")) / 255
+        page = "white" if (np.asarray(image.convert("L")) * weight).sum() <= 127.5 * weight.sum() else "black"
+        image = Image.alpha_composite(Image.new("RGBA", image.size, page), image).convert("RGB")
+        notes.append(f"its transparent parts laid on {page}, against the object")
+    return image, notes
+
+
+def _fit(image: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Resize a grey image to fill `shape` (H, W) on one side, centred on black on the other."""
+    from PIL.Image import Resampling
+
+    scale = min(shape[0] / image.height, shape[1] / image.width)
+    height, width = (max(1, round(side * scale)) for side in (image.height, image.width))
+    seen = np.zeros(shape, dtype=np.uint8)
+    top, left = (shape[0] - height + 1) // 2, (shape[1] - width + 1) // 2
+    seen[top : top + height, left : left + width] = np.asarray(image.resize((width, height), Resampling.LANCZOS))
+    return seen

@@ -1,0 +1,144 @@
+"""The local store as files: a database and a folder of artifacts, created once and mended after a move.
+
+MLflow keeps every artifact location as an absolute path, and creates its database unsafely when several
+processes start at once. Both are dealt with here, below MLflow, with sqlite3 and a lock file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from softmax_regression.files import atomic_path
+
+DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
+_PREFIX = "sqlite:///"
+# Seconds for which another process may hold the database; MLflow itself waits as long.
+_BUSY = 20.0
+# Table, column of the location, column of the row's id, and how many folders the location lies below `mlruns`:
+# mlruns/<experiment>, mlruns/<experiment>/<run>/artifacts, mlruns/<experiment>/models/<model>/artifacts.
+_LOCATIONS = (
+    ("experiments", "artifact_location", "experiment_id", 1),
+    ("runs", "artifact_uri", "run_uuid", 3),
+    ("logged_models", "artifact_location", "model_id", 4),
+)
+
+
+def database_file(uri: str, root: Path) -> Path | None:
+    """Return the file behind an `sqlite:///` URI, taken from `root` if relative; None for any other store.
+
+    Raises ValueError for a `file:` store or a bare folder, which MLflow no longer opens.
+    """
+    if uri.startswith(_PREFIX):
+        path = uri.removeprefix(_PREFIX).partition("?")[0]
+        return root.absolute() / path.replace("%3F", "?").replace("%25", "%")
+    if uri.startswith("file:") or "://" not in uri:
+        raise ValueError(
+            f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer takes: "
+            "unset it, or set it to sqlite:///<file> or http://<server>"
+        )
+    return None
+
+
+def database_uri(database: Path) -> str:
+    """Return the URI that opens `database`; `%` and `?` would be read as part of the URI's own syntax."""
+    return _PREFIX + str(database).replace("%", "%25").replace("?", "%3F")
+
+
+def artifact_root(database: Path) -> Path:
+    """Return the folder of the artifacts of `database`, where a bare `mlflow ui` looks for them, too."""
+    return database.parent / ARTIFACTS
+
+
+def create_once(database: Path, create: Callable[[Path], None], wait: float) -> None:
+    """Make `database` by `create(temporary file)`, by one process only, so that it is whole or not there.
+
+    Other processes wait up to `wait` seconds, then raise RuntimeError.
+    """
+    if _has_tables(database):
+        return
+    lock = lock_file(database)
+    with alone(lock, wait) as granted:
+        if not granted:
+            raise RuntimeError(
+                f"another process has been creating {database} for {wait:.0f} seconds: end it, then remove {lock}"
+            )
+        if not _has_tables(database):
+            with atomic_path(database) as temporary:
+                create(temporary)
+
+
+def lock_file(database: Path) -> Path:
+    """Return the file by whose lock processes that use `database` take turns."""
+    return artifact_root(database) / ".lock"
+
+
+@contextmanager
+def alone(lock: Path, wait: float = 10.0) -> Iterator[bool]:
+    """Hold the lock while others wait; yield False where it was not to be had within `wait` seconds."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    holder = FileLock(lock)
+    try:
+        holder.acquire(timeout=wait)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        holder.release()
+
+
+def mend(database: Path) -> int:
+    """Point the locations in `database` into its own folder after the folder was moved or copied.
+
+    Returns the number of rows changed. A run or model stays where it is recorded if its files are there and not
+    here, as when the database was copied alone.
+    """
+    here = artifact_root(database)
+    changed = 0
+    with _opened(database) as connection:
+        for table, column, row_id, depth in _LOCATIONS:
+            rows = connection.execute(
+                f"SELECT {row_id}, {column} FROM {table} WHERE substr({column}, 1, ?) = '/' "
+                f"AND substr({column}, 1, ?) <> ?",
+                (1, len(f"{here}/"), f"{here}/"),
+            ).fetchall()
+            for identifier, recorded in rows:
+                old = Path(recorded)
+                if len(old.parents) < depth or old.parents[depth - 1].name != ARTIFACTS:
+                    continue  # a location of somebody's choice
+                new = here / old.relative_to(old.parents[depth - 1])
+                if table != "experiments" and old.exists() and not new.exists():
+                    continue
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {row_id} = ?", (str(new), identifier))
+                changed += 1
+    return changed
+
+
+def _has_tables(database: Path) -> bool:
+    if not database.exists() or not database.stat().st_size:
+        return False
+    with _opened(database) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and "experiments" not in tables:
+        raise RuntimeError(f"{database} is a database, but not MLflow's: move it away, or name another file")
+    return bool(tables)
+
+
+@contextmanager
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection whose changes are kept together or not at all; its errors become RuntimeError."""
+    try:
+        with closing(sqlite3.connect(database, timeout=_BUSY)) as connection, connection:
+            yield connection
+    except sqlite3.OperationalError as error:  # locked, read-only, no permission
+        raise RuntimeError(f"{database} cannot be used: {error}; see who else has it open, and its rights") from None
+    except sqlite3.DatabaseError as error:  # not a database, damaged
+        raise RuntimeError(
+            f"{database} cannot be read: {error}; restore it from a copy, or move it away and let sync fill a new one"
+        ) from None

@@ -1,0 +1,97 @@
+"""The MLflow UI as people should meet it: model training in view, useful columns, one link that leads there.
+
+A fresh browser opens an experiment in MLflow's GenAI view, where runs are not to be seen, and its table shows no
+params or metrics; the link's arguments and a view stored with the experiment change both (MLflow 3.17, undocumented).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+
+VIEW = "model-training"
+# column of the runs table -> its width in pixels
+COLUMNS = {
+    "attributes.`Run Name`": 240,
+    "metrics.`final/test_accuracy`": 160,
+    "metrics.`final/test_loss`": 130,
+    "metrics.`final/train_accuracy`": 160,
+    "metrics.`final/train_loss`": 130,
+    "params.`optimizer.learning_rate`": 180,
+    "params.`train.batch_size`": 140,
+    "params.`train.epochs`": 120,
+    "params.`train.seed`": 110,
+    "tags.`experiment.live`": 130,
+    "attributes.`Dataset`": 240,
+}
+
+
+def view_tag(columns: Mapping[str, int] = COLUMNS) -> tuple[str, str]:
+    """Return the experiment tag, name and value, that holds the view named in `link`."""
+    state = {
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
+        "columnWidths": dict(columns),
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    view = {"name": "Model training", "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
+    return f"mlflow.sharedViewState.{VIEW}", json.dumps(view)
+
+
+def link(base_url: str, experiment_id: str) -> str:
+    """Return the address of the experiment's runs in the UI at `base_url`."""
+    query = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
+
+
+def serve(uri: str, link: str, host: str, port: int) -> None:
+    """Run the MLflow UI on the store at `uri` until Ctrl-C, and print `link` when it answers.
+
+    One worker, and no runner of GenAI evaluation jobs: half the memory and the time to start. Nothing of it is left
+    running. Raises RuntimeError if the port is taken, or the UI ends by itself.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just given back is free
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RuntimeError(f"port {port} of {host} is not to be had: {error.strerror}; choose another") from None
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command += ["--host", host, "--port", str(port), "--uvicorn-opts", "--log-level warning"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
+    server = subprocess.Popen(command, env=quiet | os.environ, start_new_session=True)
+    try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        while server.poll() is None and not _listens(host, port):
+            time.sleep(0.2)
+        if server.poll() is None:
+            print(f"MLflow UI: {link}\n(Ctrl-C ends it)", flush=True)
+        raise RuntimeError(f"the MLflow UI ended by itself with code {server.wait()}, see the lines above")
+    except KeyboardInterrupt:
+        return
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)  # its workers, too
+        server.wait()
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

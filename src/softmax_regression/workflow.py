@@ -1,0 +1,84 @@
+"""`make run`: the whole pipeline by DVC, the offline fall-back, and a short summary of what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from softmax_regression.download import can_download
+from softmax_regression.experiment import read_experiment
+from softmax_regression.params import load_params
+
+OFFLINE_DATA = "digits"  # in scikit-learn's own package: always at hand
+OFFLINE_EXPERIMENT = "offline-digits"
+REACH_SECONDS = 15.0  # for finding out whether any source can be reached
+
+
+def run(root: Path) -> str:
+    """Run `dvc repro` and return the summary; fall back to embedded data where no source can be reached.
+
+    The fall-back is a DVC experiment in a temporary workspace, so params.yaml and dvc.lock stay as they were.
+    Raises RuntimeError when the pipeline fails.
+    """
+    params = load_params(root / "params.yaml")
+    command = _dvc("repro")
+    if _call(command, root) == 0:
+        return summary(root, root)
+    name = params.data.name
+    sources = params.data.sources.get(name, [])
+    if (root / "data" / name).exists() or can_download(name, sources=sources, root=root, timeout=REACH_SECONDS):
+        raise RuntimeError("the pipeline stopped; the stage's message above says why")
+    print(f"No source of {name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
+    if not (root / ".git").exists():
+        raise RuntimeError(f"the fall-back needs a git checkout; set data.name: {OFFLINE_DATA} in params.yaml instead")
+    settings = ["--set-param", f"data.name={OFFLINE_DATA}"]
+    if _call(_dvc("exp", "run", "--temp", "--force", "--name", OFFLINE_EXPERIMENT, *settings), root) != 0:
+        raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
+    from softmax_regression.sync import outputs_of
+
+    outputs = root / "reports" / OFFLINE_EXPERIMENT
+    outputs_of(root, OFFLINE_EXPERIMENT, outputs)
+    return summary(root, outputs)
+
+
+def summary(root: Path, outputs: Path) -> str:
+    """Return what came out, in a few lines, from the outputs in `outputs` and the run in the store of `root`."""
+    from softmax_regression.tracking import Store
+
+    train = outputs / "artifacts" / "train"
+    experiment = read_experiment(train / "experiment.json")
+    numbers = json.loads((outputs / "metrics.json").read_text())
+    accuracy, low, high = (numbers[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high"))
+    try:
+        store = Store.open(root)
+        found = store.find(experiment.key)
+        run = found.name if found else "none in this store; `softmax-regression sync` fills it in"
+        look = store.ui_command()
+    except RuntimeError as error:
+        run, look = f"unknown: {error}", "make ui"
+    grid = (outputs / "artifacts" / "predict" / "first.png").relative_to(root)
+    lines = {
+        "data set": experiment.params["data.name"],
+        "test accuracy": f"{accuracy:.4f} (95% interval {low:.4f} to {high:.4f})",
+        "MLflow run": run,
+        "predictions": grid,
+        "see the runs": look,
+    }
+    return "\n".join(f"{name + ':':<15}{value}" for name, value in lines.items())
+
+
+def _dvc(*arguments: str) -> list[str]:
+    """Return the command of the DVC that is installed beside this Python, whatever the PATH says."""
+    return [sys.executable, "-m", "dvc", *arguments]
+
+
+def _call(command: list[str], root: Path) -> int:
+    """Run a command in `root` with this Python first in the PATH: the stages' `python` is then this one."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    for who in ("AUTHOR", "COMMITTER"):  # `dvc exp run` commits; on a fresh machine git knows nobody
+        environment.setdefault(f"GIT_{who}_NAME", "softmax-regression")
+        environment.setdefault(f"GIT_{who}_EMAIL", "softmax-regression@localhost")
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode

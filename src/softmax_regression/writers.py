@@ -1,0 +1,99 @@
+"""Who writes a run: which machine, which boot of it, which process; and whether that process is gone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import uuid
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+TAG = "writer"
+
+
+def identity() -> str:
+    """Return the value of the tag that names this process as the writer of a run: "host boot pid started".
+
+    `host` is a digest (nothing of the machine can be read back) of the host name, the machine id, the network
+    card's address and the process namespace: two machines, or two containers, that could take each other's process
+    numbers for their own differ in it. `started` is when the process started, in clock ticks since boot on Linux,
+    which no change of the clock moves; in seconds since 1970 elsewhere.
+    """
+    pid = os.getpid()
+    return f"{host()} {_boot()} {pid} {_started(pid) or '-'}"
+
+
+def why_gone(writer: str) -> str | None:
+    """Return why the process named by a run's tag can no longer be writing, or None where that is not proven.
+
+    None for a process of another host, a live one, or no name at all: silence is no proof.
+    """
+    try:
+        its_host, boot, pid, its_start = writer.split()
+    except ValueError:
+        return None
+    if its_host != host() or not pid.isdecimal():
+        return None
+    if boot != _boot():
+        return "the machine has been restarted since"
+    started = _started(int(pid))
+    if started is None:
+        return f"process {pid} has ended"
+    if started and started != its_start:
+        return f"process {pid} has ended, its number belongs to another one now"
+    return None
+
+
+@lru_cache(maxsize=1)
+def host() -> str:
+    """Return the digest that stands for this machine or container: 16 hexadecimal digits."""
+    card = uuid.getnode()
+    made_up = card >> 40 & 1  # RFC 9562: without a card, getnode draws a number at random and sets this bit
+    facts = [platform.node(), _text("/etc/machine-id"), "" if made_up else f"{card:012x}", _namespace()]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    """Return the id of this boot; "-" where the system has none and the start time must do."""
+    return _text("/proc/sys/kernel/random/boot_id") or "-"
+
+
+def _started(pid: int) -> str | None:
+    """Return when process `pid` started; None if there is no such process; empty if that is hidden from us.
+
+    A process that has ended and only awaits its parent is none.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, ticks = fields[0], fields[19]  # proc(5): fields 3 and 22, counted after the name in brackets
+    except OSError:
+        return _started_without_proc(pid)
+    return None if state in "ZX" else ticks
+
+
+def _started_without_proc(pid: int) -> str | None:
+    if not psutil.pid_exists(pid):
+        return None
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,86 @@
+"""Small data sets in the real file format: gzipped IDX files as published, or a folder as the download stage leaves it.
+
+entry = write_published(tmp_path / "published")            # four .gz files and the registry entry that fits them
+monkeypatch.setitem(registry.DATA_SETS, "small", entry)    # now data.name may be "small"
+write_folder(tmp_path / "data" / "small")                  # the same examples, for `datasets.load`
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from softmax_regression import idx
+from softmax_regression.datasets import Examples
+from softmax_regression.files import sha256_of
+from softmax_regression.registry import PARTS, Entry
+
+NAMES = dict(
+    zip(
+        PARTS,
+        (
+            "train-images-idx3-ubyte.gz",
+            "train-labels-idx1-ubyte.gz",
+            "t10k-images-idx3-ubyte.gz",
+            "t10k-labels-idx1-ubyte.gz",
+        ),
+        strict=True,
+    )
+)
+
+
+def make_examples(count: int, shape: tuple[int, ...] = (28, 28), classes: int = 10, seed: int = 0) -> Examples:
+    """Return grey images that a linear model can learn: a fixed pattern a class, under noise drawn from `seed`."""
+    patterns = np.random.default_rng(1234).integers(0, 192, (classes, *shape))
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(count) % classes).astype(np.uint8)
+    images = patterns[labels] + generator.integers(0, 64, (count, *shape))
+    return Examples(images.astype(np.uint8), labels)
+
+
+def make_parts(
+    train: int = 600, test: int = 200, shape: tuple[int, ...] = (28, 28), classes: int = 10
+) -> dict[str, np.ndarray]:
+    """Return the four arrays of a data set, by part."""
+    first, second = make_examples(train, shape, classes, seed=1), make_examples(test, shape, classes, seed=2)
+    return dict(zip(PARTS, (first.images, first.labels, second.images, second.labels), strict=True))
+
+
+def make_entry(parts: dict[str, np.ndarray], files: dict[str, tuple[str, str]] | None = None) -> Entry:
+    """Return the registry entry that describes the four arrays."""
+    return Entry(
+        scale=255,
+        class_names=tuple(f"kind {label}" for label in range(1 + int(parts["train-labels"].max()))),
+        example_shape=parts["train-images"].shape[1:],
+        sizes=(len(parts["train-labels"]), len(parts["test-labels"])),
+        files=files,
+    )
+
+
+def write_published(
+    folder: Path, train: int = 600, test: int = 200, shape: tuple[int, ...] = (28, 28), classes: int = 10
+) -> Entry:
+    """Write the four gzip files as a publisher would; return the registry entry with their digests."""
+    parts = make_parts(train, test, shape, classes)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for part, array in parts.items():
+        plain = folder / part
+        idx.write(plain, array)
+        packed = folder / NAMES[part]
+        packed.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+        plain.unlink()
+        files[part] = (packed.name, f"sha256:{sha256_of(packed)}")
+    return make_entry(parts, files)
+
+
+def write_folder(
+    folder: Path, train: int = 600, test: int = 200, shape: tuple[int, ...] = (28, 28), classes: int = 10
+) -> Entry:
+    """Write the four IDX files as the download stage does, without its report; return the registry entry."""
+    parts = make_parts(train, test, shape, classes)
+    for part, array in parts.items():
+        idx.write(folder / part, array)
+    return make_entry(parts)
