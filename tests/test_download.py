@@ -72,6 +72,13 @@ def test_an_embedded_data_set_needs_no_source(tmp_path: Path, name: str, shape: 
     assert can_download(name, sources=[], root=tmp_path, timeout=0.1)
 
 
+def test_the_report_records_the_settings_that_made_the_data(tmp_path: Path) -> None:
+    """A data set made from params carries them, by dotted key below data; one that has none carries none."""
+    report = get("make_classification", tmp_path / "points")
+    assert report["settings"] == {f"make_classification.{key}": value for key, value in SETTINGS.items()}
+    assert "settings" not in get("digits", tmp_path / "digits")
+
+
 def test_a_file_without_gz_is_taken_as_it_is(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A publisher who does not compress is served by the same entry with other names."""
     first = get("small", tmp_path / "small", str(published))

@@ -10,9 +10,9 @@ import pytest
 from softmax_regression.experiment import (
     Experiment,
     code_digests,
+    describe,
     experiment_name,
     read_experiment,
-    training_identity,
 )
 from softmax_regression.files import md5_of
 from softmax_regression.params import flatten, load_params
@@ -44,9 +44,18 @@ def test_the_weights_change_the_key_but_not_the_configuration() -> None:
     assert other.key != EXPERIMENT.key
 
 
-def test_resuming_is_not_part_of_the_identity() -> None:
-    """A resumed training is the same experiment."""
-    assert training_identity({"train.resume": True, "train.seed": 0}) == {"train.seed": 0}
+def test_an_experiment_is_its_params_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All training params under dotted keys, made data's settings too, but not whether it was resumed."""
+    monkeypatch.chdir(ROOT)
+    params = load_params(ROOT / "params.yaml")
+    report = {"files": {"train-images": {"sha256": "00"}}, "settings": {"make_classification.n_samples": 9}}
+    experiment = describe({"name": "made"}, params.model, params.optimizer, params.train, report)
+    assert experiment.params["data.name"] == "made"
+    assert experiment.params["data.make_classification.n_samples"] == 9
+    assert experiment.params["train.seed"] == params.train.seed
+    assert "train.resume" not in experiment.params
+    assert experiment.data == {"train-images": "00"}
+    assert "pipeline/train.py" in experiment.code
 
 
 def test_code_digests_are_those_of_dvc() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from softmax_regression import entry
 from softmax_regression.provenance import project_root

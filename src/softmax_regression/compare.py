@@ -27,6 +27,7 @@ from softmax_regression.run_files import Predictions, RunFiles
 from softmax_regression.runs import RunRecord
 from softmax_regression.seeds import (
     SEED,
+    NoiseBetweenSeeds,
     configuration_key,
     differing_code,
     name_without_seed,
@@ -36,7 +37,6 @@ from softmax_regression.seeds import (
 from softmax_regression.statistics import (
     ConfigurationComparison,
     ModelComparison,
-    SeedNoise,
     SeedSummary,
     compare_all_configurations,
     compare_all_models,
@@ -76,6 +76,11 @@ class ComparedRun:
     def interval(self) -> Interval:
         """95% interval of the accuracy over images like these (Wilson)."""
         return wilson_interval(int(self.predictions.correct.sum()), len(self.predictions.labels))
+
+    def share_right(self, class_index: int) -> float | None:
+        """Return the share of the class's test examples that are right; None where it has none."""
+        of_class = self.predictions.labels == class_index
+        return float(self.predictions.correct[of_class].mean()) if of_class.any() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,14 @@ class Disagreement:
         """How many test examples the two answer differently."""
         return len(self.only_a) + len(self.only_b) + len(self.neither)
 
+    def by_class(self, class_names: Sequence[str]) -> list[tuple[str, int, int, int]]:
+        """Return for each class: its name, on how many only A is right, only B, neither."""
+        counts = [
+            np.bincount(self.a.predictions.labels[part], minlength=len(class_names))
+            for part in (self.only_a, self.only_b, self.neither)
+        ]
+        return [(name, *(int(count[k]) for count in counts)) for k, name in enumerate(class_names)]  # type: ignore[misc]
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -139,13 +152,19 @@ class Comparison:
     models: tuple[ModelComparison, ...]
     configurations: tuple[Configuration, ...]
     configuration_tests: tuple[ConfigurationComparison, ...]
-    seed_noise: SeedNoise | None
+    seed_noise: NoiseBetweenSeeds | None
     params: Mapping[str, tuple[str, ...]]
     code: tuple[str, ...]
     disagreements: tuple[Disagreement, ...]
     images: npt.NDArray[np.uint8] | None
     no_images: str
     notes: tuple[str, ...]
+
+    @property
+    def shared_params(self) -> dict[str, str]:
+        """The params that are the same in all the runs."""
+        params = self.runs[0].experiment.params
+        return {key: _plain(value) for key, value in sorted(params.items()) if key not in self.params}
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -192,7 +211,7 @@ def compare(store: Store, root: Path, refs: Sequence[str], *, any_code: bool = F
         if len(configurations) < 2
         else compare_all_configurations(
             {configuration.name: configuration.correct for configuration in configurations},
-            seed_noise=noise,
+            seed_noise=noise and noise.pooled,
             noun=noun,
         ),
         seed_noise=noise,

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from softmax_regression.compare import Comparison, Disagreement
-from softmax_regression.statistics import ConfigurationComparison, ModelComparison
 from softmax_regression.text_table import WIDTH, fits, text_table
-from softmax_regression.verdicts import class_verdict, configuration_verdicts, model_verdicts
+from softmax_regression.verdicts import (
+    PAIR_HEADER,
+    UNANSWERED_NOTE,
+    Test,
+    class_cells,
+    class_verdict,
+    configuration_verdicts,
+    disagreement_words,
+    model_verdicts,
+    pair_cells,
+)
 
 
 def compare_text(comparison: Comparison) -> str:
     """Return the comparison as lines of at most 100 columns, without colours."""
-    count = len(comparison.labels)
-    lines = [f"{len(comparison.runs)} runs on {comparison.data}, {count:,} test {comparison.noun}", *_runs(comparison)]
-    lines += _wrapped(comparison.notes)
-    lines += ["", f"Are these trained models different on {comparison.noun} like these?"]
-    lines += _wrapped(model_verdicts(comparison))
-    if len(comparison.models) > 1:
-        lines += _tests(comparison.models)
-    lines += ["", "Is the configuration better?"]
-    lines += _wrapped(configuration_verdicts(comparison))
-    lines += _configurations(comparison)
-    if len(comparison.configuration_tests) > 1:
-        lines += _tests(comparison.configuration_tests)
+    noun = comparison.noun
+    lines = [f"{len(comparison.runs)} runs on {comparison.data}, {len(comparison.labels):,} test {noun}"]
+    lines += [*_runs(comparison), *_wrapped(comparison.notes)]
+    lines += ["", f"Are these trained models different on {noun} like these?", *_wrapped(model_verdicts(comparison))]
+    lines += _tests(comparison.models, noun)
+    lines += ["", "Is the configuration better?", *_wrapped(configuration_verdicts(comparison))]
+    lines += [*_configurations(comparison), *_tests(comparison.configuration_tests, noun)]
     lines += ["", "Params that differ", *_params(comparison)]
-    lines += ["", f"Right by class, in % of the class's {comparison.noun}", *_classes(comparison)]
+    lines += ["", f"Right by class, in % of the {noun} of the class", *_classes(comparison)]
     lines += _wrapped([class_verdict(found, comparison.class_names) for found in comparison.disagreements])
-    lines += ["", f"Where they disagree, in {comparison.noun}"]
+    lines += ["", "Where they disagree"]
     for found in comparison.disagreements:
-        lines += _disagreement(comparison, found)
+        lines += _wrapped([disagreement_words(found, noun)])
+    if len(comparison.disagreements) == 1 and comparison.disagreements[0].total:
+        lines += _disagreement(comparison, comparison.disagreements[0])
     return "\n".join(lines) + "\n"
 
 
@@ -42,36 +48,18 @@ def _runs(comparison: Comparison) -> list[str]:
             run.record.run_id[:8],
             f"{100 * run.accuracy:.2f}%",
             f"{100 * run.interval.low:.2f} to {100 * run.interval.high:.2f}",
-            _figure(run.record.metrics.get("final/test_loss")),
         ]
         for run in comparison.runs
     ]
-    return text_table(["", "run", "id", "accuracy", "95% interval", "test loss"], rows, "lllrrr")
+    return text_table(["", "run", "id", "accuracy", "95% interval"], rows, "lllrr")
 
 
-def _tests(tests: Sequence[ModelComparison] | Sequence[ConfigurationComparison]) -> list[str]:
-    rows = []
-    for test in tests:
-        interval = test.interval or test.image_interval if isinstance(test, ConfigurationComparison) else test.interval
-        rows.append(
-            [
-                _letters(test.names[1]),
-                _letters(test.names[0]),
-                f"{100 * test.difference:+.2f}",
-                f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}",
-                "-" if test.p_adjusted is None else f"{test.p_adjusted:.2g}",
-                verdict_words(test),
-            ]
-        )
-    return text_table(["", "minus", "points", "95% interval", "p (Holm)", "verdict"], rows, "llrrrl")
-
-
-def verdict_words(test: ModelComparison | ConfigurationComparison) -> str:
-    """Return the verdict on a pair in a few words: 'B better'."""
-    if test.verdict == "not answerable":
-        return "one seed: no verdict (interval over images alone)"
-    a, b = map(_letters, test.names)
-    return {"a better": f"{a} better", "b better": f"{b} better"}.get(test.verdict, test.verdict)
+def _tests(tests: Sequence[Test], noun: str) -> list[str]:
+    if len(tests) < 2:
+        return []
+    header = [*PAIR_HEADER[:4], "p (Holm)", PAIR_HEADER[5]]
+    note = [UNANSWERED_NOTE.format(noun=noun)] if any(test.p_adjusted is None for test in tests) else []
+    return text_table(header, [pair_cells(test) for test in tests], "llrrrl") + _wrapped(note)
 
 
 def _configurations(comparison: Comparison) -> list[str]:
@@ -84,76 +72,42 @@ def _configurations(comparison: Comparison) -> list[str]:
 
 
 def _params(comparison: Comparison) -> list[str]:
-    if not comparison.params:
-        return ["  none"]
     letters = [run.letter for run in comparison.runs]
     header, rows = ["", *letters], [[key, *values] for key, values in comparison.params.items()]
+    if not rows:
+        return ["  none"]
     if fits(header, rows):
         return text_table(header, rows, "l" + "r" * len(letters))
-    settings = [
-        f"{letter}: " + ", ".join(f"{key} {values[i]}" for key, values in comparison.params.items())
+    return _wrapped(
+        f"{letter}: {', '.join(f'{key} {values[i]}' for key, values in comparison.params.items())}"
         for i, letter in enumerate(letters)
-    ]
-    return _wrapped(settings)
+    )
 
 
 def _classes(comparison: Comparison) -> list[str]:
-    rows = []
-    for k, name in enumerate(comparison.class_names):
-        of_class = comparison.labels == k
-        shares = [
-            f"{100 * run.predictions.correct[of_class].mean():.1f}" if of_class.any() else "-"
-            for run in comparison.runs
-        ]
-        rows.append([name, f"{int(of_class.sum()):,}", *shares])
     letters = [run.letter for run in comparison.runs]
     header, align = ["", comparison.noun, *letters], "lr" + "r" * len(letters)
+    rows = []
+    for k, name in enumerate(comparison.class_names):
+        shares = [run.share_right(k) for run in comparison.runs]
+        cells = ["-" if share is None else f"{100 * share:.1f}" for share in shares]
+        rows.append([name, f"{int((comparison.labels == k).sum()):,}", *cells])
     if len(letters) == 2:
         header, align = [*header, "B - A", "95% interval"], f"{align}rr"
-        for row, test in zip(rows, comparison.disagreements[0].classes, strict=True):
-            row += class_cells(test)
+        tests = comparison.disagreements[0].classes
+        rows = [[*row, *class_cells(test)] for row, test in zip(rows, tests, strict=True)]
     return text_table(header, rows, align)
-
-
-def class_cells(test: ModelComparison | None) -> list[str]:
-    """Return the difference on one class and its interval, in points; '*' where chance does not explain it."""
-    if test is None:
-        return ["-", "-"]
-    star = "" if test.verdict == "no difference shown" else "*"
-    low, high = 100 * test.interval.low, 100 * test.interval.high
-    return [f"{star}{100 * test.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
 
 
 def _disagreement(comparison: Comparison, found: Disagreement) -> list[str]:
     a, b = found.a.letter, found.b.letter
-    lines = _wrapped(
-        [
-            f"{a} and {b} answer {found.total:,} of {len(comparison.labels):,} differently: only {a} is right on "
-            f"{len(found.only_a):,}, only {b} on {len(found.only_b):,}, neither on {len(found.neither):,}."
-        ]
-    )
-    if len(comparison.runs) > 2 or not found.total:
-        return lines
-    rows = [
-        [name, *(f"{int((comparison.labels[part] == k).sum()):,}" for part in (found.only_a, found.only_b, found.neither))]
-        for k, name in enumerate(comparison.class_names)
-    ]
-    return lines + text_table(["", f"only {a} right", f"only {b} right", "neither"], rows, "lrrr")
+    header = ["", f"only {a} right", f"only {b} right", "neither"]
+    return text_table(header, [[row[0], *map(str, row[1:])] for row in found.by_class(comparison.class_names)], "lrrr")
 
 
-def _letters(name: str) -> str:
-    return name.partition(" ")[0]
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _wrapped(paragraphs: Sequence[str]) -> list[str]:
+def _wrapped(paragraphs: Iterable[str]) -> list[str]:
     return [
         line
         for words in paragraphs
-        for line in textwrap.wrap(
-            words, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
-        )
+        for line in textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     ]

@@ -91,19 +91,43 @@ def by_configuration(
     return list(groups.values())
 
 
+@dataclass(frozen=True)
+class NoiseBetweenSeeds:
+    """How much seeds matter in the store: pooled, and the least and most that one configuration shows."""
+
+    pooled: SeedNoise
+    smallest: float
+    largest: float
+
+    @property
+    def words(self) -> str:
+        """The range in a sentence, empty where there is one configuration only."""
+        if self.pooled.groups < 2:
+            return ""
+        return (
+            "This noise is pooled; it is not alike in all configurations: from a standard deviation of "
+            f"{100 * self.smallest:.2f} to one of {100 * self.largest:.2f} points."
+        )
+
+
 def noise_between_seeds(
     live: Sequence[RunRecord], data: Mapping[str, str], files: RunFiles, *, any_code: bool = False
-) -> SeedNoise | None:
-    """Pool the spread of test accuracy between seeds over all configurations of the store on these data.
+) -> NoiseBetweenSeeds | None:
+    """Measure the spread of test accuracy between seeds in all configurations of the store on these data.
 
-    `data` are the digests of the compared runs' data: on other data seeds may matter more, or less.
+    `data` are the digests of the compared runs' data: on other data seeds may matter more, or less. None where no
+    configuration has two seeds.
     """
     accuracies = []
     for group in by_configuration([run for run in live if ACCURACY in run.metrics], files, any_code=any_code):
         records = list(group.values())
         if len(records) > 1 and (experiment := files.experiment(records[0])) and experiment.data == data:
             accuracies.append([record.metrics[ACCURACY] for record in records])
-    return pooled_seed_noise(accuracies)
+    pooled = pooled_seed_noise(accuracies)
+    if pooled is None:
+        return None
+    spreads = [noise.sd for group in accuracies if (noise := pooled_seed_noise([group]))]
+    return NoiseBetweenSeeds(pooled, min(spreads), max(spreads))
 
 
 def _params_but_seed(record: RunRecord) -> frozenset[tuple[str, str]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 Schedule: TypeAlias = Literal["constant", "step", "cosine"]
-Coefficient: TypeAlias = float | Tensor  # one number, or one per replica: (R,) for parameters (R, ...)
+Coefficient: TypeAlias = float | Tensor  # one number, or one per replica: (R,) or (R, 1, 1) for parameters (R, ...)
 
 
 class SGD(torch.optim.Optimizer):
@@ -31,7 +31,7 @@ class SGD(torch.optim.Optimizer):
     v contains it, and old steps keep their old rate). Every parameter decays, the bias too, as in torch.
 
     `learning_rate`, `momentum` and `weight_decay` may each be one number, or a tensor (R,) with one per replica for
-    parameters with a leading replica axis. The learning rate stands in the parameter groups under "lr", where
+    parameters with a leading replica axis; in float64 it is rounded as a plain number is. The learning rate stands in the parameter groups under "lr", where
     torch's schedulers look for it. Raises ValueError for a negative or non-finite value, and for Nesterov without
     momentum.
     """
@@ -116,18 +116,18 @@ def learning_rate_factor(
 
     Raises ValueError for an unknown schedule.
     """
+    if schedule not in get_args(Schedule):
+        known = ", ".join(get_args(Schedule))
+        raise ValueError(f"schedule must be one of {known}, found {schedule!r}: choose one of these")
     warmup = round(warmup_epochs * steps_per_epoch)
-    if step < warmup:
-        return (step + 1) / warmup
     since = step - warmup
-    match schedule:
-        case "constant":
-            return 1.0
-        case "step":
-            return step_factor ** (since // (step_epochs * steps_per_epoch))
-        case "cosine":
-            return (1 + math.cos(math.pi * min(since / max(total_steps - warmup, 1), 1.0))) / 2
-    raise ValueError(f"schedule must be constant, step or cosine, found {schedule!r}: choose one of these")
+    if since < 0:
+        return (step + 1) / warmup
+    if schedule == "step":
+        return step_factor ** (since // (step_epochs * steps_per_epoch))
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * min(since / max(total_steps - warmup, 1), 1.0))) / 2
+    return 1.0
 
 
 def _scale(target: Tensor, factor: Coefficient) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +151,17 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         )
 
 
-class _KeepCheckpoint(pl.Callback):
-    """Writes the training's whole state after each epoch, in one step: a kill leaves the old file or the new one."""
+class _KeepCheckpoint(pl.callbacks.Checkpoint):
+    """Writes the training's whole state after each epoch, in one step: a kill leaves the old file or the new one.
+
+    Lightning calls its Checkpoint callbacks last, so the module has added the epoch's figures.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, after the module has added its figures."""
+        """Save."""
         with atomic_path(self.path) as temporary:
             trainer.save_checkpoint(temporary)
 
@@ -189,7 +193,7 @@ def fit(
     implementation = build(model, training.images[0].size, num_classes, seed=settings.seed)
     module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, name, on_epoch)
     last = checkpoint / CHECKPOINT if checkpoint else None
-    with _quiet_lightning():
+    with _without_notices():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -224,14 +228,11 @@ def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
     return tensor.detach().cpu().numpy().copy()
 
 
-class _quiet_lightning(warnings.catch_warnings):
+@contextmanager
+def _without_notices() -> Iterator[None]:
     """Within it Lightning's notices (devices found, tips for products, DataLoader workers) reach nobody."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", module="lightning_fabric")
+        yield

@@ -69,8 +69,8 @@ def serve(uri: str, link: str, host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise RuntimeError(f"port {port} of {host} is not to be had: {error.strerror}; choose another") from None
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    command += ["--host", host, "--port", str(port), "--uvicorn-opts", "--log-level warning"]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--registry-store-uri", uri]
+    command += ["--host", host, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
     server = subprocess.Popen(command, env=quiet | os.environ, start_new_session=True)
     try:

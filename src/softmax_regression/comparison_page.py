@@ -1,0 +1,352 @@
+"""A comparison as one HTML page that stands alone: no network, no script, opened from disk; light and dark.
+
+Curves, confusion matrices and class differences are pictures of figures.py; the test images are small PNG files with
+their captions in text, so that they wrap on a telephone and can be read aloud.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softmax_regression import figures, metrics
+from softmax_regression.compare import ComparedRun, Comparison, Disagreement
+from softmax_regression.files import write_atomically
+from softmax_regression.verdicts import (
+    PAIR_HEADER,
+    UNANSWERED_NOTE,
+    Test,
+    class_cells,
+    class_verdict,
+    configuration_verdicts,
+    disagreement_words,
+    model_verdicts,
+    pair_cells,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DEFAULT_PATH = Path("reports", "compare.html")
+SAME_IMAGES = 12
+_FEW_PAIRS, _MANY_EXAMPLES, _FEW_EXAMPLES = 3, 6, 2  # examples of a class and kind, by how many pairs there are
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+class _Markup(str):
+    """Text that is HTML already; everything else is escaped where it is put in."""
+
+
+def write_page(comparison: Comparison, path: Path) -> Path:
+    """Write the page to `path`, whole or not at all; the same comparison gives the same bytes. Return `path`."""
+    write_atomically(path, page(comparison))
+    return path
+
+
+def page(comparison: Comparison) -> str:
+    """Return the page as HTML."""
+    title = f"{len(comparison.runs)} runs on {comparison.data}"
+    noun = comparison.noun
+    sections = [
+        ("runs", "The runs", _runs(comparison)),
+        ("curves", "Curves", _curves(comparison)),
+        ("params", "Params", _params(comparison)),
+        ("same", f"The same {noun} in each run", _same(comparison)),
+        ("confusion", "Confusion matrices", _confusions(comparison)),
+        ("disagree", "Where they disagree", _disagreements(comparison)),
+        ("statistics", "Statistics", _statistics(comparison)),
+    ]
+    links = "".join(f'<li><a href="#{key}">{_text(heading)}</a></li>' for key, heading, _ in sections)
+    body = "\n".join(
+        f'<section id="{key}">\n<h2>{_text(heading)}</h2>\n{content}\n</section>' for key, heading, content in sections
+    )
+    style = resources.files(__package__).joinpath("comparison_page.css").read_text(encoding="utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>{_text(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{_text(title)}</h1>
+<p class="muted">{len(comparison.labels):,} test {noun}. What is said of chance is at the 95% level.</p>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main>
+<div class="verdicts">
+{_verdict(f"Are these trained models different on {noun} like these?", model_verdicts(comparison), comparison.models)}
+{_verdict("Is the configuration better?", configuration_verdicts(comparison), comparison.configuration_tests)}
+</div>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _verdict(question: str, words: Sequence[str], tests: Sequence[Test]) -> str:
+    found = {test.verdict for test in tests}
+    look = "better" if found & {"a better", "b better"} else "open" if "not answerable" in found else "none"
+    return f'<section class="verdict {look}">\n<h2>{_text(question)}</h2>\n{_paragraphs(words)}\n</section>'
+
+
+def _runs(comparison: Comparison) -> str:
+    figures_shown = {
+        "test loss": "final/test_loss",
+        "calibration error": "final/test_ece",
+        "training loss": "final/train_loss",
+        "training accuracy": "final/train_accuracy",
+    }
+    rows = [
+        [
+            run.letter,
+            run.record.name,
+            _Markup(f"<code>{_text(run.record.run_id[:8])}</code>"),
+            run.record.dvc_experiment or "-",
+            f"{100 * run.accuracy:.2f}%",
+            f"{100 * run.interval.low:.2f} to {100 * run.interval.high:.2f}",
+            *(f"{run.record.metrics[key]:.4f}" if key in run.record.metrics else "-" for key in figures_shown.values()),
+        ]
+        for run in comparison.runs
+    ]
+    header = ["", "run", "id", "DVC experiment", "test accuracy", "95% interval", *figures_shown]
+    notes = [f"{note}." for note in comparison.notes]
+    return _table("The runs and their figures", header, rows, "llllrrrrrr") + _paragraphs(notes, "muted")
+
+
+def _curves(comparison: Comparison) -> str:
+    histories = {run.name: run.history for run in comparison.runs if run.history}
+    missing = [run.name for run in comparison.runs if not run.history]
+    note = _paragraphs([f"No curves in the store: {', '.join(missing)}."] if missing else [], "muted")
+    if not histories:
+        return note
+    alt = "Training loss and held-out accuracy by epoch, one line a run. Last training loss: " + ", ".join(
+        f"{name} {history['train_loss'][-1]:.4f}" for name, history in histories.items()
+    )
+    return f'<figure class="plot">{_plot(figures.compare_curves(histories), alt)}</figure>{note}'
+
+
+def _params(comparison: Comparison) -> str:
+    letters = [run.letter for run in comparison.runs]
+    align = "l" + "r" * len(letters)
+    rows = [[key, *values] for key, values in comparison.params.items()]
+    same = [[key, value] for key, value in comparison.shared_params.items()]
+    differ = _table("Params that differ", ["param", *letters], rows, align) if rows else "<p>No param differs.</p>"
+    shared = _table("Params that all the runs share", ["param", "value"], same, "lw")
+    return f"{differ}\n<details><summary>The {len(same)} params that all share</summary>\n{shared}</details>"
+
+
+def _same(comparison: Comparison) -> str:
+    count = min(SAME_IMAGES, len(comparison.labels))
+    heads = []
+    for i in range(count):
+        name = comparison.class_names[comparison.labels[i]]
+        heads.append(_Markup(f"{_pixels(comparison, i, f'Test image {i}, {name}')}{_text(name)}"))
+    rows = []
+    for run in comparison.runs:
+        answers = (comparison.class_names[k] for k in run.predictions.predicted[:count])
+        right = run.predictions.correct[:count]
+        rows.append([run.name, *(_marked(words, bool(ok)) for words, ok in zip(answers, right, strict=True))])
+    words = [f"The first {count} of the test set: the true class on top, then what each run says; ✗ is wrong."]
+    table = _table(f"The first {count} test {comparison.noun}", ["", *heads], rows, "l" * (count + 1), look="same")
+    return _paragraphs(words, "muted") + _no_images(comparison) + table
+
+
+def _confusions(comparison: Comparison) -> str:
+    plots = []
+    for run in comparison.runs:
+        names, answers = comparison.class_names, run.predictions
+        matrix = metrics.confusion_matrix(answers.labels, answers.predicted, len(names))
+        wrong = matrix * (1 - np.eye(len(names), dtype=np.int64))
+        worst = [divmod(int(cell), len(names)) for cell in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+        told = "; ".join(f"{names[i]} taken for {names[j]} {wrong[i, j]:,} times" for i, j in worst if wrong[i, j])
+        alt = f"Confusion matrix of {run.name}. Most often: {told or 'no mistake'}."
+        picture = _plot(figures.confusion_matrix(matrix, names, normalize=True), alt)
+        plots.append(f"<figure><figcaption>{_text(run.name)}</figcaption>{picture}</figure>")
+    return f'<div class="plots">{"".join(plots)}</div>'
+
+
+def _disagreements(comparison: Comparison) -> str:
+    first = comparison.runs[0]
+    words = [f"Each run against the first, {first.name}."] if len(comparison.runs) > 2 else []
+    examples = _MANY_EXAMPLES if len(comparison.disagreements) <= _FEW_PAIRS else _FEW_EXAMPLES
+    parts = []
+    for i, found in enumerate(comparison.disagreements):
+        content = "\n".join(
+            [
+                _paragraphs([class_verdict(found, comparison.class_names)]),
+                _class_figure(comparison, found),
+                _class_table(comparison, found),
+                _examples(comparison, found, examples),
+            ]
+        )
+        heading = f"<h3>{_text(f'{found.b.name} against {found.a.name}')}</h3>"
+        said = f'<p class="muted">{_text(disagreement_words(found, comparison.noun))}</p>'
+        state = " open" if i == 0 else ""
+        parts.append(f"<details{state}><summary>{heading}{said}</summary>\n{content}</details>")
+    return _paragraphs(words, "muted") + _no_images(comparison) + "\n".join(parts)
+
+
+def _class_figure(comparison: Comparison, found: Disagreement) -> str:
+    shares = [[run.share_right(k) for k in range(len(comparison.class_names))] for run in (found.a, found.b)]
+    a, b = np.array(shares, dtype=float)
+    intervals = [test.interval if test else (np.nan, np.nan) for test in found.classes]
+    figure = figures.class_differences(
+        a, b, comparison.class_names, names=(found.a.name, found.b.name), intervals=np.array(intervals)
+    )
+    alt = f"Share of each class that is right: {found.a.name} is A in this picture, {found.b.name} is B. The table below has the figures."
+    return f'<figure class="plot">{_plot(figure, alt)}</figure>'
+
+
+def _class_table(comparison: Comparison, found: Disagreement) -> str:
+    a, b = found.a.letter, found.b.letter
+    rows = []
+    for k, (name, only_a, only_b, neither) in enumerate(found.by_class(comparison.class_names)):
+        shares = [run.share_right(k) for run in (found.a, found.b)]
+        cells = ["-" if share is None else f"{100 * share:.1f}" for share in shares]
+        parts = [f"{part:,}" for part in (only_a, only_b, neither)]
+        rows.append([name, *cells, *class_cells(found.classes[k]), *parts])
+    header = ["class", f"{a}, % right", f"{b}, % right", f"{b} − {a}", "95% interval"]
+    header += [f"only {a} right", f"only {b} right", "neither right, differ"]
+    family = next(test.family for test in found.classes if test)
+    caption = (
+        f"By class; differences in points, * where chance in the {comparison.noun} does not explain one "
+        f"({family} comparisons together, Bonferroni)"
+    )
+    return _table(caption, header, rows, "lrrrrrrr")
+
+
+def _examples(comparison: Comparison, found: Disagreement, count: int) -> str:
+    if comparison.images is None or not found.total:
+        return ""
+    table = found.by_class(comparison.class_names)
+    parts = []
+    for k in sorted(range(len(table)), key=lambda k: -sum(table[k][1:])):
+        kinds = ((f"Only {found.a.letter} is right", found.only_a), (f"Only {found.b.letter} is right", found.only_b))
+        tiles = ""
+        for words, indices in (*kinds, ("Neither is right", found.neither)):
+            of_class = indices[comparison.labels[indices] == k]
+            if len(of_class):
+                shown = "".join(_tile(comparison, found, int(i)) for i in of_class[:count])
+                of = f"{min(count, len(of_class))} of {len(of_class):,}"
+                tiles += f'<p class="kind">{words}: {of}</p><ul class="tiles">{shown}</ul>'
+        if tiles:
+            parts.append(f"<h4>{_text(comparison.class_names[k])}</h4>{tiles}")
+    return "\n".join(parts)
+
+
+def _tile(comparison: Comparison, found: Disagreement, index: int) -> str:
+    name = comparison.class_names[comparison.labels[index]]
+    said = []
+    for run in (found.a, found.b):
+        answer, right = comparison.class_names[run.predictions.predicted[index]], run.predictions.correct[index]
+        said.append(f"{_text(run.letter)} {_marked(answer, bool(right))}")
+    return f"<li>{_pixels(comparison, index, f'Test image {index}, {name}')}{'<br>'.join(said)}</li>"
+
+
+def _statistics(comparison: Comparison) -> str:
+    noun = comparison.noun
+    rows = []
+    for found in comparison.configurations:
+        summary = found.summary
+        sd = "-" if summary.sd is None else f"{100 * summary.sd:.2f}"
+        rows.append([found.letters, found.hint or "-", ", ".join(found.seeds), f"{100 * summary.mean:.2f}%", sd])
+    parts = [
+        _pairs(f"Trained models, all pairs: McNemar's exact test, {noun} as chance", comparison.models),
+        _table(
+            "Configurations: test accuracy over the seeds in the store; sd is its standard deviation, in points",
+            ["", "configuration", "seeds", "mean", "sd"],
+            rows,
+            "llwrr",
+        ),
+    ]
+    if comparison.configuration_tests:
+        parts.append(_pairs(f"Configurations, all pairs: seeds and {noun} as chance", comparison.configuration_tests))
+    words = [
+        "Differences are in percentage points. Intervals hold for all the pairs of a table together (Bonferroni); "
+        "p-values and verdicts are corrected by Holm's method, so 5% is the chance of any false verdict in a table.",
+        "A trained model that is better says nothing yet about its configuration: another seed gives another model. "
+        "The intervals of configurations are over seeds and images together, and need two seeds of each.",
+    ]
+    if any(test.p_adjusted is None for test in comparison.configuration_tests):
+        words.append(UNANSWERED_NOTE.format(noun=noun))
+    return "\n".join(parts) + _paragraphs(words, "muted")
+
+
+def _pairs(caption: str, tests: Sequence[Test]) -> str:
+    return _table(caption, PAIR_HEADER, [pair_cells(test) for test in tests], "llrrrl")
+
+
+def _table(
+    caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], align: str, *, look: str = ""
+) -> _Markup:
+    """Return a table in a box that scrolls by itself; `align` has l, r or w (may be broken) for each column."""
+    classes = [{"r": ' class="number"', "w": ' class="wide"'}.get(side, "") for side in align]
+    head = "".join(
+        f'<th scope="col"{c}>{_text(words)}</th>' if words else f"<td{c}></td>"
+        for words, c in zip(header, classes, strict=True)
+    )
+    body = "".join(
+        f'<tr><th scope="row"{classes[0]}>{_text(row[0])}</th>'
+        + "".join(f"<td{c}>{_text(words)}</td>" for words, c in zip(row[1:], classes[1:], strict=True))
+        + "</tr>\n"
+        for row in rows
+    )
+    label = html.escape(caption)
+    shown = f'<caption class="{"hidden" if look else ""}">{label}</caption>'
+    return _Markup(
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="{look}">{shown}'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _paragraphs(words: Iterable[str], look: str = "") -> str:
+    return "\n".join(f'<p class="{look}">{_text(line)}</p>' if look else f"<p>{_text(line)}</p>" for line in words)
+
+
+def _no_images(comparison: Comparison) -> str:
+    if comparison.images is not None:
+        return ""
+    return f'<p class="muted">Without images: {_text(comparison.no_images)}.</p>'
+
+
+def _marked(words: str, right: bool) -> _Markup:
+    if right:
+        return _Markup(f'<span class="right">{_text(words)}</span>')
+    return _Markup(f'<span class="wrong"><span aria-hidden="true">✗</span><span class="hidden">wrong:</span> {_text(words)}</span>')
+
+
+def _plot(figure: Figure, alt: str) -> str:
+    width, height = (round(side * figure.dpi) for side in figure.get_size_inches())
+    source = base64.b64encode(figures.svg_bytes(figure)).decode()
+    return f'<img src="data:image/svg+xml;base64,{source}" width="{width}" height="{height}" alt="{html.escape(alt)}">'
+
+
+def _pixels(comparison: Comparison, index: int, alt: str) -> str:
+    """Return a test image as an <img>; nothing where there are no images."""
+    if comparison.images is None:
+        return ""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(comparison.images[index])).save(file, "PNG", optimize=True)
+    source = base64.b64encode(file.getvalue()).decode()
+    return f'<img class="pixels" src="data:image/png;base64,{source}" alt="{html.escape(alt)}">'
+
+
+def _text(words: str) -> str:
+    return words if isinstance(words, _Markup) else html.escape(words)

@@ -1,0 +1,213 @@
+"""batches.py: what a pass yields, the order as a pure function of (seed, epoch), conversion, memory, memory maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from softmax_regression.batches import EvaluationBatches, Minibatches
+from softmax_regression.sgd import SGD
+from softmax_regression.softmax import SoftmaxRegression, loss_and_gradients
+
+EXAMPLES = 23
+
+
+def images(count: int = EXAMPLES) -> Tensor:
+    """Return byte images of 2 x 3 pixels, each different."""
+    return torch.arange(count * 6, dtype=torch.int64).remainder(251).to(torch.uint8).view(count, 2, 3)
+
+
+def loader(**changes: Any) -> Minibatches:
+    """Return batches of 4 of the images, labelled with their positions, unless changed."""
+    settings: dict[str, Any] = {"batch_size": 4, "seed": 0, "scale": 255.0, "minibatches_per_chunk": 2}
+    return Minibatches(images(), torch.arange(EXAMPLES, dtype=torch.uint8), **(settings | changes))
+
+
+def minibatches(batches: Minibatches, epoch: int = 0) -> list[tuple[Tensor, Tensor]]:
+    """Return the minibatches of an epoch, its chunks joined."""
+    batches.set_epoch(epoch)
+    return [minibatch for chunk in batches for minibatch in chunk]
+
+
+def order(batches: Minibatches, epoch: int = 0) -> list[int]:
+    """Return the labels of an epoch in their order: the positions of the examples."""
+    return torch.cat([labels for _, labels in minibatches(batches, epoch)]).tolist()
+
+
+def test_an_epoch_holds_every_example_once() -> None:
+    """An epoch is a permutation of the data, in batches of 4 and a last one of 3, and each image keeps its label."""
+    batches = loader()
+    epoch = minibatches(batches)
+    assert sorted(order(batches)) == list(range(EXAMPLES))
+    assert [len(labels) for _, labels in epoch] == [4, 4, 4, 4, 4, 3]
+    for features, labels in epoch:
+        assert features.dtype == torch.float32
+        assert labels.dtype == torch.int64
+        assert torch.equal(features, images()[labels].flatten(1) / 255)
+
+
+def test_lengths() -> None:
+    """23 examples in batches of 4 are 6 steps; by two to the chunk, 3 chunks, and by five, 2 of 5 and 1."""
+    batches = loader()
+    assert (batches.num_examples, batches.num_features) == (EXAMPLES, 6)
+    assert (batches.steps_per_epoch, len(batches), [len(chunk) for chunk in batches]) == (6, 3, [2, 2, 2])
+    assert [len(chunk) for chunk in loader(minibatches_per_chunk=5)] == [5, 1]
+    assert [len(labels) for _, labels in minibatches(loader(batch_size=100))] == [EXAMPLES]
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    """The same seed and epoch give the same order, whatever came before; others give others."""
+    batches = loader()
+    first, second = order(batches, 0), order(batches, 1)
+    assert order(batches, 0) == first
+    assert order(loader(), 1) == second
+    others = [order(loader(seed=seed), epoch) for seed in range(3) for epoch in range(3)]
+    assert len({tuple(each) for each in others}) == 9
+
+
+def test_chunks_do_not_change_the_batches() -> None:
+    """However many minibatches make a chunk, the minibatches are the same."""
+    wanted = minibatches(loader(minibatches_per_chunk=1))
+    for size in (2, 5, 64):
+        for ours, theirs in zip(minibatches(loader(minibatches_per_chunk=size)), wanted, strict=True):
+            assert torch.equal(ours[0], theirs[0])
+            assert torch.equal(ours[1], theirs[1])
+
+
+def test_the_epoch_may_be_set_after_the_iterator_is_asked_for() -> None:
+    """Lightning asks for the iterator first and tells the sampler the epoch then; the order is the told epoch's."""
+    batches = loader()
+    iterator = iter(batches)
+    batches.sampler.set_epoch(5)
+    started = torch.cat([labels for chunk in iterator for _, labels in chunk]).tolist()
+    assert started == order(loader(), 5)
+
+
+def test_bytes_become_features_as_totensor_makes_them() -> None:
+    """Every byte becomes the float32 nearest to x / 255, which is what torchvision's ToTensor gives."""
+    batches = EvaluationBatches(
+        torch.arange(256, dtype=torch.uint8).view(1, 256), torch.zeros(1), batch_size=1, scale=255
+    )
+    ((features, _),) = batches
+    nearest = (np.arange(256) / 255).astype(np.float32)  # the quotient in float64, rounded once
+    assert np.array_equal(features.numpy()[0], nearest)
+
+
+@pytest.mark.parametrize("stored", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_any_stored_type(stored: torch.dtype, dtype: torch.dtype) -> None:
+    """Bytes and floats are divided by the scale in the wanted precision, and the stored data stays as it is."""
+    raw = images().to(stored)
+    before = raw.clone()
+    labels = torch.arange(EXAMPLES)
+    training = Minibatches(raw, labels, batch_size=4, seed=0, scale=3.0, dtype=dtype)
+    for batches in (minibatches(training), list(EvaluationBatches(raw, labels, batch_size=4, scale=3.0, dtype=dtype))):
+        for features, positions in batches:
+            assert torch.equal(features, before[positions].flatten(1).to(dtype) / 3)
+    assert torch.equal(raw, before)
+
+
+def test_transposed_and_strided_data() -> None:
+    """Data that is a view of another tensor gives what its copy gives."""
+    raw, labels = images().permute(0, 2, 1), torch.arange(2 * EXAMPLES)[::2]
+    views = Minibatches(raw, labels, batch_size=4, seed=0, scale=1)
+    copies = Minibatches(raw.contiguous(), labels.contiguous(), batch_size=4, seed=0, scale=1)
+    for ours, theirs in zip(minibatches(views), minibatches(copies), strict=True):
+        assert torch.equal(ours[0], theirs[0])
+        assert torch.equal(ours[1], theirs[1])
+
+
+def test_minibatches_stay_valid() -> None:
+    """A minibatch that somebody keeps is not written over by the next."""
+    batches = minibatches(loader())
+    assert all(torch.equal(features, images()[labels].flatten(1) / 255) for features, labels in batches)
+
+
+def test_a_memory_map_gives_the_same_batches(tmp_path: Path) -> None:
+    """Data mapped from a file, behind a header, gives the batches of data in memory, and the file stays as it is."""
+    path = tmp_path / "images"
+    content = b"a header of 16 B" + images().numpy().tobytes()
+    path.write_bytes(content)
+    mapped = torch.from_numpy(np.memmap(path, np.uint8, mode="c", offset=16, shape=(EXAMPLES, 2, 3)))
+    batches = Minibatches(mapped, torch.arange(EXAMPLES), batch_size=4, seed=0, scale=255)
+    for ours, theirs in zip(minibatches(batches), minibatches(loader()), strict=True):
+        assert torch.equal(ours[0], theirs[0])
+    assert path.read_bytes() == content
+
+
+def test_the_data_is_neither_copied_nor_converted_whole() -> None:
+    """A minibatch reads the stored tensor as it is then: a change made after the loaders were built shows."""
+    raw = images()
+    training = Minibatches(raw, torch.arange(EXAMPLES), batch_size=4, seed=0, scale=1)
+    test = EvaluationBatches(raw, torch.arange(EXAMPLES), batch_size=4, scale=1)
+    raw.fill_(7)
+    assert all((features == 7).all() for features, _ in [*minibatches(training), *test])
+
+
+def test_evaluation_keeps_the_order() -> None:
+    """Evaluation yields the data from first to last, the last batch short, and has no sampler for Lightning to find."""
+    batches = EvaluationBatches(images(), torch.arange(EXAMPLES), batch_size=10, scale=255)
+    assert [len(labels) for _, labels in batches] == [10, 10, 3]
+    assert len(batches) == 3
+    assert torch.cat([labels for _, labels in batches]).tolist() == list(range(EXAMPLES))
+    assert torch.equal(torch.cat([features for features, _ in batches]), images().flatten(1) / 255)
+    assert not hasattr(batches, "sampler")
+
+
+def test_chunks_train_as_the_plain_loop_does() -> None:
+    """Trained chunk by chunk, the weights equal those of a plain loop over slices of the shuffled data, bit for bit."""
+    batches = loader(batch_size=5, seed=3)
+    chunked = SoftmaxRegression(torch.zeros(EXAMPLES, 6), torch.zeros(EXAMPLES))
+    plain = SoftmaxRegression(torch.zeros(EXAMPLES, 6), torch.zeros(EXAMPLES))
+    for epoch in range(3):
+        train(chunked, minibatches(batches, epoch))
+        shuffled = batches.order(epoch)
+        slices = [shuffled[start : start + 5] for start in range(0, EXAMPLES, 5)]
+        train(plain, [(images()[positions].flatten(1) / 255, positions) for positions in slices])
+    assert torch.equal(chunked.weight, plain.weight)
+    assert chunked.weight.any()
+
+
+def train(model: SoftmaxRegression, batches: list[tuple[Tensor, Tensor]]) -> None:
+    """Take one plain SGD step a batch."""
+    optimizer = SGD(model.parameters(), 0.5)
+    for features, labels in batches:
+        model.weight.grad = loss_and_gradients(features, labels, model.weight, model.bias).weight
+        optimizer.step(batch_size=len(labels))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, found 0: .*"),
+        ({"minibatches_per_chunk": 0}, "minibatches_per_chunk must be at least 1, found 0: .*"),
+        ({"scale": 0.0}, r"scale must be positive and finite, found 0\.0: .*"),
+        ({"scale": float("inf")}, "scale must be positive and finite, found inf: .*"),
+    ],
+)
+def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
+    """A size or a scale that is not positive is refused by name."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        loader(**changes)
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "message"),
+    [
+        ((5, 2), (4,), r"features and labels must be .*, found \(5, 2\) and \(4,\): .*"),
+        ((5,), (5,), r"features and labels must be .*, found \(5,\) and \(5,\): .*"),
+        ((5, 2), (5, 1), r"features and labels must be .*, found \(5, 2\) and \(5, 1\): .*"),
+        ((0, 2), (0,), "the data set holds no examples, .*"),
+    ],
+)
+def test_data_that_does_not_fit(features: tuple[int, ...], labels: tuple[int, ...], message: str) -> None:
+    """Features without one label each, and no data at all, are refused, by both loaders."""
+    for make in (lambda *data: Minibatches(*data, batch_size=1, seed=0, scale=1),
+                 lambda *data: EvaluationBatches(*data, batch_size=1, scale=1)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            make(torch.zeros(features), torch.zeros(labels, dtype=torch.int64))

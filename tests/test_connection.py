@@ -1,0 +1,74 @@
+"""Servers are waited for briefly, named without credentials, and their failures told in one line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import requests
+
+from softmax_regression.connection import explain, impatience, settle_environment, without_credentials
+
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every test change the variables."""
+    for name in (TIMEOUT, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_credentials_leave_the_uri_for_the_variables_that_mlflow_reads() -> None:
+    """The URI is bare, user name and password are decoded."""
+    assert without_credentials("https://ann:o%21pen@host:5000/base") == "https://host:5000/base"
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "ann"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "o!pen"
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "postgresql://ann:open@host/db", "sqlite:////a@b/mlflow.db"])
+def test_other_uris_stay(uri: str) -> None:
+    """Only a web server's URI gives its credentials away."""
+    assert without_credentials(uri) == uri
+    assert "MLFLOW_TRACKING_USERNAME" not in os.environ
+
+
+def test_a_store_is_opened_with_less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time limits are ours while nobody sets others: short on opening, longer later."""
+    settle_environment()
+    assert os.environ[TIMEOUT] == "10"
+    with impatience():
+        assert os.environ[TIMEOUT] == "4"
+    assert os.environ[TIMEOUT] == "10"
+    monkeypatch.setenv(TIMEOUT, "60")
+    settle_environment()
+    with impatience():
+        assert os.environ[TIMEOUT] == "60"
+
+
+def test_the_innermost_cause_is_told() -> None:
+    """A refused connection is told as such, and its URL without credentials."""
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get("http://127.0.0.1:9/", timeout=1, proxies={"http": ""})
+    line = explain("http://ann:secret@127.0.0.1:9", caught.value)
+    assert line.startswith("the MLflow server at http://***@127.0.0.1:9 does not answer: Connection refused; see that")
+
+
+def test_an_answer_that_is_an_error_is_not_silence() -> None:
+    """A server's own words are passed on; refused credentials name the variables."""
+    response = requests.Response()
+    response.status_code = 500
+    assert "refuses a call: disk full;" in explain("http://h", requests.HTTPError("disk full\nmore", response=response))
+    response.status_code = 403
+    assert "refuses the credentials (403); check MLFLOW_TRACKING_USERNAME" in explain(
+        "http://h", requests.HTTPError("no", response=response)
+    )
+
+
+def test_a_local_store_is_told_from_a_server(tmp_path: Path) -> None:
+    """A full disk is the store's, not a server's."""
+    assert explain(f"sqlite:///{tmp_path}/mlflow.db", OSError(28, "No space left on device")).startswith(
+        f"the MLflow store sqlite:///{tmp_path}/mlflow.db does not take a call: No space left on device; see"
+    )
