@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_the_way_there() -> None:
     losses = [progress.loss for progress in history]
     assert [progress.iteration for progress in history] == list(range(21))
     assert losses[0] == pytest.approx(math.log(3), abs=1e-15)
-    assert all(later < earlier for earlier, later in zip(losses, losses[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(losses))
     assert not history[0].solution.weight.any()
     assert history[-1].solution is solution
 
@@ -141,8 +142,9 @@ def test_prediction_of_nothing() -> None:
 )
 def test_values_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
     """Each wrong input is refused in one line that names what was found."""
+    problem: dict[str, Any] = {"features": np.ones((3, 2)), "labels": [0, 1, 2]}
     with pytest.raises(ValueError, match=f"^{message}$"):
-        solve(**({"features": np.ones((3, 2)), "labels": [0, 1, 2]} | changes))
+        solve(**(problem | changes))
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from softmax_regression import parity
 from softmax_regression.batches import EvaluationBatches, Minibatches
-from softmax_regression.parity import Row
 from softmax_regression.params import ModelParams, OptimizerParams
+from softmax_regression.parity import Row
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "fashion-mnist"
-BOOK = {
+BOOK: dict[str, Any] = {
     "learning_rate": 0.1,
     "momentum": 0.0,
     "nesterov": False,
@@ -68,7 +68,12 @@ def test_by_hand_equals_the_library_in_float64(
     momentum: float, nesterov: bool, weight_decay: float, schedule: str
 ) -> None:
     """Over four epochs with a short last batch, weights and losses agree to 1e-10, and the accuracies are equal."""
-    options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay, "schedule": schedule}
+    options: dict[str, Any] = {
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+    }
     rows = compare(
         small_data(1), small_data(2), batch_size=16, epochs=4, dtype=torch.float64, warmup_epochs=1, **options
     )

@@ -31,9 +31,9 @@ class SGD(torch.optim.Optimizer):
     v contains it, and old steps keep their old rate). Every parameter decays, the bias too, as in torch.
 
     `learning_rate`, `momentum` and `weight_decay` may each be one number, or a tensor (R,) with one per replica for
-    parameters with a leading replica axis; in float64 it is rounded as a plain number is. The learning rate stands in the parameter groups under "lr", where
-    torch's schedulers look for it. Raises ValueError for a negative or non-finite value, and for Nesterov without
-    momentum.
+    parameters with a leading replica axis; one in float64 is rounded as a plain number is. The learning rate stands
+    in the parameter groups under "lr", where torch's schedulers look for it. Raises ValueError for a negative or
+    non-finite value, and for Nesterov without momentum.
     """
 
     def __init__(

@@ -199,7 +199,7 @@ def fit(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
             logger=False,
-            enable_checkpointing=False,
+            enable_checkpointing=last is not None,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
