@@ -18,9 +18,7 @@ def main() -> None:
     experiment, model = read_experiment(train / "experiment.json"), read_model(train)
     examples = load(data, model.data, memory_map=True, size=experiment.params["data.resize"]).test
     write_predictions(output, model, examples, params.predict.count)
-    tracked.record(
-        experiment, train, data, lambda run: logbook.log_predictions(run, output, params.predict.count)
-    )
+    tracked.record(experiment, train, data, lambda run: logbook.log_predictions(run, output, params.predict.count))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def test_an_ambiguous_name_lists_the_candidates() -> None:
         resolve([SECOND, other], "aaaa")
 
 
-@pytest.mark.parametrize(("ref", "message"), [("digits lr0.2", "digits lr0.1"), ("wavy-dogs", "wavy-cats"), ("", "digits")])
+@pytest.mark.parametrize(
+    ("ref", "message"), [("digits lr0.2", "digits lr0.1"), ("wavy-dogs", "wavy-cats"), ("", "digits")]
+)
 def test_an_unknown_name_brings_the_nearest(ref: str, message: str) -> None:
     """What names no run is refused with the names that come near."""
     with pytest.raises(ValueError, match=f"no run is called {ref!r}.*{message}"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import lr_scheduler
 
 from softmax_regression.sgd import SGD, Schedule, learning_rate_factor
-from softmax_regression.softmax import SoftmaxRegression, loss_and_gradients
+from softmax_regression.softmax import SoftmaxRegression, cross_entropy, loss_and_gradients
 
 # Five epochs of 23 examples in batches of 8, so that each ends with a batch of 7.
 EXAMPLES, BATCH, EPOCHS = 23, 8, 5
@@ -70,6 +70,13 @@ def set_gradients(model: SoftmaxRegression, features: Tensor, labels: Tensor) ->
         model.bias.grad = result.bias
 
 
+def set_autograd_gradients(model: SoftmaxRegression, loss: Tensor) -> None:
+    """Set the gradients of `loss` as autograd finds them."""
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+
+
 def new_model(seed: int = 3) -> SoftmaxRegression:
     """Return a model with a bias, in float64."""
     return SoftmaxRegression(draw(4, 6, seed=seed), draw(4, seed=seed + 1))
@@ -108,15 +115,26 @@ def test_trajectory_equals_torch(
     scheduler = torch_schedule(optimizer, schedule, warmup_epochs)
     for features, labels in batches():
         loss = torch.nn.functional.cross_entropy(torch.nn.functional.linear(features, *theirs.parameters()), labels)
-        for parameter, gradient in zip(
-            theirs.parameters(), torch.autograd.grad(loss, list(theirs.parameters())), strict=True
-        ):
-            parameter.grad = gradient
+        set_autograd_gradients(theirs, loss)
         optimizer.step()
         scheduler.step()
     # float64 rounds at 1e-16; 15 steps at these rates do not amplify that a millionfold.
     for mine, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-10)
+
+
+def test_the_closed_form_and_autograd_take_the_same_path() -> None:
+    """Training through the model, `cross_entropy` and autograd ends where the closed form of the hot path does."""
+    fast, plain = new_model(), new_model()
+    train(fast, SGD(fast.parameters(), RATE, momentum=0.9))
+    optimizer = SGD(plain.parameters(), RATE, momentum=0.9)
+    for features, labels in batches():
+        loss = cross_entropy(plain(features), labels).sum()
+        set_autograd_gradients(plain, loss)
+        optimizer.step(batch_size=len(labels))
+    # The same sums in the same precision, some in another order.
+    for ours, wanted in zip(fast.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-12)
 
 
 def test_plain_step_by_hand() -> None:

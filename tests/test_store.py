@@ -116,7 +116,10 @@ def test_an_interrupted_creation_leaves_nothing(tmp_path: Path) -> None:
 def test_a_creation_that_hangs_is_not_waited_for_without_end(tmp_path: Path) -> None:
     """While another holds the lock, a clear error comes after the time given."""
     database = tmp_path / "mlflow.db"
-    with store.alone(store.lock_file(database)), pytest.raises(RuntimeError, match=r"has been creating .* remove .*lock"):
+    with (
+        store.alone(store.lock_file(database)),
+        pytest.raises(RuntimeError, match=r"has been creating .* remove .*lock"),
+    ):
         store.create_once(database, create, 0.1)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 Minibatch: TypeAlias = tuple[Tensor, Tensor]  # features (B, D) floating point, labels (B,) int64
 
 # Minibatches in a chunk. A loop that does its own work once per chunk (Lightning: about 0.3 ms) then adds 5 us to a
-# step of 200 us; still four chunks in an epoch of 60,000 examples, enough for a progress bar. A chunk holds no data.
+# step of 280 us; still four chunks in an epoch of 60,000 examples, enough for a progress bar. A chunk holds no data.
 MINIBATCHES_PER_CHUNK = 64
 
 

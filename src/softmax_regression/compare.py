@@ -218,8 +218,7 @@ def compare(store: Store, root: Path, refs: Sequence[str], *, any_code: bool = F
         params=differing_params([run.experiment for run in runs]),
         code=tuple(sorted(set().union(*(differing_code(a.experiment, b.experiment) for a, b in pairwise(runs))))),
         disagreements=tuple(
-            disagreement(runs[0], run, class_names, noun, family=len(class_names) * (len(runs) - 1))
-            for run in runs[1:]
+            disagreement(runs[0], run, class_names, noun, family=len(class_names) * (len(runs) - 1)) for run in runs[1:]
         ),
         images=images,
         no_images=no_images,
@@ -227,9 +226,7 @@ def compare(store: Store, root: Path, refs: Sequence[str], *, any_code: bool = F
     )
 
 
-def disagreement(
-    a: ComparedRun, b: ComparedRun, class_names: Sequence[str], noun: str, *, family: int
-) -> Disagreement:
+def disagreement(a: ComparedRun, b: ComparedRun, class_names: Sequence[str], noun: str, *, family: int) -> Disagreement:
     """Return where two runs part; `family` is how many comparisons of classes are shown together."""
     first, second, labels = a.predictions, b.predictions, a.predictions.labels
     classes = []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softmax_regression import figures, metrics
-from softmax_regression.compare import ComparedRun, Comparison, Disagreement
+from softmax_regression.compare import Comparison, Disagreement
 from softmax_regression.files import write_atomically
 from softmax_regression.verdicts import (
     PAIR_HEADER,
@@ -29,13 +29,14 @@ from softmax_regression.verdicts import (
     disagreement_words,
     model_verdicts,
     pair_cells,
+    short_answer,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT_PATH = Path("reports", "compare.html")
-SAME_IMAGES = 12
+SAME_IMAGES = 10
 _FEW_PAIRS, _MANY_EXAMPLES, _FEW_EXAMPLES = 3, 6, 2  # examples of a class and kind, by how many pairs there are
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -101,31 +102,29 @@ def page(comparison: Comparison) -> str:
 def _verdict(question: str, words: Sequence[str], tests: Sequence[Test]) -> str:
     found = {test.verdict for test in tests}
     look = "better" if found & {"a better", "b better"} else "open" if "not answerable" in found else "none"
-    return f'<section class="verdict {look}">\n<h2>{_text(question)}</h2>\n{_paragraphs(words)}\n</section>'
+    answer = f'<p class="answer">{_text(short_answer(tests))}</p>\n' if len(tests) < 2 else ""
+    return f'<section class="verdict {look}">\n<h2>{_text(question)}</h2>\n{answer}{_paragraphs(words)}\n</section>'
 
 
 def _runs(comparison: Comparison) -> str:
-    figures_shown = {
-        "test loss": "final/test_loss",
-        "calibration error": "final/test_ece",
-        "training loss": "final/train_loss",
-        "training accuracy": "final/train_accuracy",
-    }
+    more = {"test loss": "final/test_loss", "calibration error": "final/test_ece", "training loss": "final/train_loss"}
+    in_dvc = any(run.record.dvc_experiment for run in comparison.runs)
     rows = [
         [
             run.letter,
             run.record.name,
             _Markup(f"<code>{_text(run.record.run_id[:8])}</code>"),
-            run.record.dvc_experiment or "-",
+            *([run.record.dvc_experiment or "-"] if in_dvc else []),
             f"{100 * run.accuracy:.2f}%",
             f"{100 * run.interval.low:.2f} to {100 * run.interval.high:.2f}",
-            *(f"{run.record.metrics[key]:.4f}" if key in run.record.metrics else "-" for key in figures_shown.values()),
+            *(f"{run.record.metrics[key]:.4f}" if key in run.record.metrics else "-" for key in more.values()),
         ]
         for run in comparison.runs
     ]
-    header = ["", "run", "id", "DVC experiment", "test accuracy", "95% interval", *figures_shown]
+    header = ["", "run", "id", *(["DVC experiment"] if in_dvc else []), "test accuracy", "95% interval", *more]
     notes = [f"{note}." for note in comparison.notes]
-    return _table("The runs and their figures", header, rows, "llllrrrrrr") + _paragraphs(notes, "muted")
+    align = "lll" + "l" * in_dvc + "r" * (2 + len(more))
+    return _table("The runs", header, rows, align, look="plain") + _paragraphs(notes, "muted")
 
 
 def _curves(comparison: Comparison) -> str:
@@ -205,10 +204,9 @@ def _class_figure(comparison: Comparison, found: Disagreement) -> str:
     shares = [[run.share_right(k) for k in range(len(comparison.class_names))] for run in (found.a, found.b)]
     a, b = np.array(shares, dtype=float)
     intervals = [test.interval if test else (np.nan, np.nan) for test in found.classes]
-    figure = figures.class_differences(
-        a, b, comparison.class_names, names=(found.a.name, found.b.name), intervals=np.array(intervals)
-    )
-    alt = f"Share of each class that is right: {found.a.name} is A in this picture, {found.b.name} is B. The table below has the figures."
+    names = (found.a.hint or "A", (found.b.hint or "B") if found.b.letter == "B" else found.b.name)
+    figure = figures.class_differences(a, b, comparison.class_names, names=names, intervals=np.array(intervals))
+    alt = f"Share of each class that {found.a.name} and {found.b.name} have right; the table below has the figures."
     return f'<figure class="plot">{_plot(figure, alt)}</figure>'
 
 
@@ -243,9 +241,9 @@ def _examples(comparison: Comparison, found: Disagreement, count: int) -> str:
             if len(of_class):
                 shown = "".join(_tile(comparison, found, int(i)) for i in of_class[:count])
                 of = f"{min(count, len(of_class))} of {len(of_class):,}"
-                tiles += f'<p class="kind">{words}: {of}</p><ul class="tiles">{shown}</ul>'
+                tiles += f'<div><p class="kind">{words}: {of}</p><ul class="tiles">{shown}</ul></div>'
         if tiles:
-            parts.append(f"<h4>{_text(comparison.class_names[k])}</h4>{tiles}")
+            parts.append(f'<h4>{_text(comparison.class_names[k])}</h4><div class="kinds">{tiles}</div>')
     return "\n".join(parts)
 
 
@@ -327,7 +325,9 @@ def _no_images(comparison: Comparison) -> str:
 def _marked(words: str, right: bool) -> _Markup:
     if right:
         return _Markup(f'<span class="right">{_text(words)}</span>')
-    return _Markup(f'<span class="wrong"><span aria-hidden="true">✗</span><span class="hidden">wrong:</span> {_text(words)}</span>')
+    return _Markup(
+        f'<span class="wrong"><span aria-hidden="true">✗</span><span class="hidden">wrong:</span> {_text(words)}</span>'
+    )
 
 
 def _plot(figure: Figure, alt: str) -> str:

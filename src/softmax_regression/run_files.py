@@ -72,7 +72,9 @@ class RunFiles:
             if len(index) == 0 or not np.array_equal(index, np.arange(len(index))):
                 raise ValueError("its rows are not the test examples 0, 1, 2, ...")
         except ValueError as error:
-            raise ValueError(f"{PREDICTIONS} of the run {record} cannot be read: {error}; run `dvc repro -f evaluate`") from error
+            raise ValueError(
+                f"{PREDICTIONS} of the run {record} cannot be read: {error}; run `dvc repro -f evaluate`"
+            ) from error
         return Predictions(labels, predicted)
 
     def _fetch(self, record: RunRecord, path: str) -> Path | None:

@@ -105,7 +105,7 @@ def loss_and_gradients(features: Tensor, labels: Tensor, weight: Tensor, bias: T
 
     With P = softmax(X W^T + b) and Y the one-hot labels: dL/dW = (P - Y)^T X and dL/db = column sums of P - Y.
     `features` X (B, D), `labels` (B,) int64 in [0, K), `weight` (K, D) or (R, K, D), `bias` (K,), (R, K) or None.
-    The same figures as `cross_entropy` with autograd give, in half the time. Inputs are trusted: a check per step
+    The same figures as `cross_entropy` with autograd give, and an epoch of Fashion-MNIST in 0.68 of the time. Inputs are trusted: a check per step
     would cost a wait per step on a GPU, and labels do not change while training.
     """
     logits = _affine(features, weight, bias)
@@ -267,7 +267,7 @@ def _affine(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return X W^T + b, computed as (W X^T + b)^T.
 
     The result is then stored class by class: matrix product and the softmax's reductions over classes run along
-    contiguous memory (measured on one thread: the epoch takes 0.55 times as long as with X W^T).
+    contiguous memory. An epoch then takes 0.87 of the time that X W^T takes on one thread, and 0.98 on two.
     """
     rows = weight.flatten(0, -2)
     columns = features.t()

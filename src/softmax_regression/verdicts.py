@@ -67,6 +67,17 @@ def disagreement_words(found: Disagreement, noun: str) -> str:
     )
 
 
+def short_answer(tests: Sequence[Test]) -> str:
+    """The answer to the question on one pair, at a glance; on none, that both are one configuration."""
+    if not tests:
+        return "One configuration."
+    (test,) = tests
+    winner = {"a better": test.names[0], "b better": test.names[1]}.get(test.verdict)
+    if winner is not None:
+        return f"Yes: {winner} is better."
+    return "No answer with one seed." if test.verdict == "not answerable" else "Not that it shows."
+
+
 PAIR_HEADER = ("", "minus", "points", "95% interval", "p", "verdict")
 
 

@@ -1,0 +1,45 @@
+"""Progress is one line an epoch where there is no terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from softmax_regression.outcome import Epoch
+from softmax_regression.progress import MAX_LINES, Progress
+
+
+def row(epoch: int) -> Epoch:
+    """Make the figures of an epoch."""
+    return Epoch(epoch=epoch, train_loss=0.5, train_accuracy=0.75)
+
+
+def test_one_line_an_epoch_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line says the epoch of how many, and the figures."""
+    with Progress(10) as progress:
+        for epoch in range(1, 11):
+            progress.show(row(epoch))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("epoch  1/10 train loss 0.5000 train accuracy 0.7500 (")
+
+
+def test_a_long_training_prints_no_flood(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand epochs print about fifty lines, the first and the last among them."""
+    with Progress(1000) as progress:
+        for epoch in range(1, 1001):
+            progress.show(row(epoch))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= MAX_LINES + 1
+    assert lines[0].startswith("epoch    1/1000")
+    assert lines[-1].startswith("epoch 1000/1000")
+
+
+def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where stderr is a terminal a bar moves there and nothing is printed."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Progress(2) as progress:
+        progress.show(row(1))
+        progress.show(row(2))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "2/2" in captured.err
