@@ -24,7 +24,7 @@ def main() -> None:
     failed = evaluation.failed_checks(params.evaluate.checks.get(model.data), numbers)
     evaluation.write_evaluation(output, answers, model, examples, [*findings.words, *failed])
     write_atomically(metrics, evaluation.metrics_json(numbers))
-    tracked.record(experiment, train, data, lambda run: logbook.log_evaluation(run, numbers, findings, output))
+    tracked.record(experiment, train, data, lambda run: logbook.log_evaluation(run, metrics, findings, output))
     print(*findings.words, sep="\n", flush=True)
     if failed:
         raise RuntimeError(f"closing checks failed: {'; '.join(failed)}; the result is recorded all the same")

@@ -10,7 +10,8 @@ from softmax_regression.experiment import describe
 from softmax_regression.outcome import write_outcome
 from softmax_regression.params import load_params
 from softmax_regression.solving import solve
-from softmax_regression.tracked import TrainingRun, read_report
+from softmax_regression.tracked import read_report
+from softmax_regression.training_run import TrainingRun
 
 
 def main() -> None:

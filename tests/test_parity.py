@@ -102,6 +102,22 @@ def test_a_difference_shows() -> None:
     assert not rows[-1].weight_difference < 1e-10
 
 
+def test_the_schedule_sets_the_rate() -> None:
+    """With a rate that all but vanishes after the first epoch the accuracy stays; with a constant one it moves."""
+    accuracies = [
+        {
+            row.first_accuracy
+            for row in compare(
+                small_data(1), small_data(1), batch_size=16, epochs=4, dtype=torch.float64, schedule=schedule,
+                step_factor=1e-100, learning_rate=1.0,
+            )
+        }
+        for schedule in ("step", "constant")
+    ]  # fmt: skip
+    assert len(accuracies[0]) == 1
+    assert len(accuracies[1]) > 1
+
+
 def test_table_by_hand() -> None:
     """The table has a heading and a line an epoch, with differences in powers of ten and accuracies to 1e-4."""
     rows = [Row(1, 2.5e-8, 1e-9, 0.8, 0.8001), Row(10, 0.0, 0.0, 0.85, 0.85)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from softmax_regression.connection import StoreUnavailableError
@@ -65,7 +66,7 @@ def test_what_a_resumed_run_has_is_not_recorded_again() -> None:
 def test_a_bad_metric_name_is_the_callers_fault(name: str) -> None:
     """A name that MLflow would refuse is refused before it is sent."""
     run = run_on(Shelf(), new=True)
-    with pytest.raises(ValueError, match="metric name .* is not allowed: use letters"):
+    with pytest.raises(ValueError, match=r"metric name .* is not allowed: use letters"):
         run.log_metrics({name: 1.0})
     assert run.lost is None
 
@@ -121,8 +122,9 @@ def test_an_error_ends_the_run(error: BaseException, status: str) -> None:
 def test_a_continued_run_keeps_its_end() -> None:
     """A later stage adds to the run without touching its status, also when it fails."""
     shelf = Shelf()
-    with pytest.raises(ValueError, match="late"), run_on(shelf, ends=False) as run:
-        run.set_tags({"a": "b"})
+    run = run_on(shelf, ends=False)
+    run.set_tags({"a": "b"})
+    with pytest.raises(ValueError, match="late"), run:
         raise ValueError("late")
     assert [call for call, *_ in shelf.calls] == ["set_tags"]
 
@@ -130,9 +132,9 @@ def test_a_continued_run_keeps_its_end() -> None:
 def test_files_are_checked_before_they_are_sent(tmp_path: Path) -> None:
     """A missing file or picture is the caller's fault."""
     run = run_on(Shelf(), new=True)
-    with pytest.raises(FileNotFoundError, match="absent.txt is not there"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.txt is not there"):
         run.log_file(tmp_path / "absent.txt")
-    with pytest.raises(FileNotFoundError, match="absent.png: not there"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.png: not there"):
         run.log_image_series("weights", [(0, tmp_path / "absent.png")])
 
 
@@ -161,9 +163,10 @@ def test_a_model_is_created_once(tmp_path: Path) -> None:
         shelf.__getattr__("upload")("r1")
 
     shelf.__dict__["upload_model"] = upload
+    example = np.zeros(1)
     run.log_model(
-        "model", python_model=tmp_path, artifacts={}, input_example=None, output_example=None, pip_requirements=[]
-    )  # type: ignore[arg-type]  # the examples do not matter here
+        "model", python_model=tmp_path, artifacts={}, input_example=example, output_example=example, pip_requirements=[]
+    )
     assert run.lost == "gone"
     assert run.finish()
     assert [call for call, *_ in shelf.calls].count("create_model") == 1

@@ -44,11 +44,11 @@ def test_an_ambiguous_name_lists_the_candidates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ref", "message"), [("digits lr0.2", "digits lr0.1"), ("wavy-dogs", "wavy-cats"), ("", "digits")]
+    ("ref", "near"), [("digits lr0.2", "digits lr0.1"), ("wavy-dogs", "wavy-cats"), ("", "digits")]
 )
-def test_an_unknown_name_brings_the_nearest(ref: str, message: str) -> None:
+def test_an_unknown_name_brings_the_nearest(ref: str, near: str) -> None:
     """What names no run is refused with the names that come near."""
-    with pytest.raises(ValueError, match=f"no run is called {ref!r}.*{message}"):
+    with pytest.raises(ValueError, match=f"no run is called {ref!r}.*{near}"):
         resolve(RUNS, ref)
 
 

@@ -205,7 +205,7 @@ def test_labels_of_any_integer_type(losses: Losses, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (torch.tensor([0, 3, 9]), r"labels must lie in \[0, 2\] for 3 classes, found 3 at position 1: .*"),
+        (torch.tensor([2, 3, 0]), r"labels must lie in \[0, 2\] for 3 classes, found 3 at position 1: .*"),
         (torch.tensor([0, 1, -1]), r"labels must lie in \[0, 2\] for 3 classes, found -1 at position 2: .*"),
         (torch.tensor([0.0, 1.0, 2.0]), r"labels must be integers, found float32 of shape \(3,\): .*"),
         (torch.tensor([True, False, True]), r"labels must be integers, found bool of shape \(3,\): .*"),
@@ -408,12 +408,12 @@ def test_running_sums_of_replicas() -> None:
     assert sums.accuracy.tolist() == [1.0, 0.5]
 
 
-def test_running_sums_lose_nothing_over_many_examples() -> None:
-    """The sum is kept in float64: 1,000 batches of 0.1 after one of 1e8 still count."""
+@pytest.mark.parametrize("size", [1, 1001])
+def test_running_sums_lose_nothing_over_many_examples(size: int) -> None:
+    """The sum is kept in float64: 1,000 losses of 0.1 after one of 1e8 still count, within a batch and over batches."""
     sums = RunningSums()
-    sums.add(torch.tensor([1e8]), torch.tensor([True]))
-    for _ in range(1000):
-        sums.add(torch.tensor([0.1]), torch.tensor([True]))
+    for losses in torch.split(torch.tensor([1e8, *[0.1] * 1000]), size):
+        sums.add(losses, losses > 0)
     # float32 alone would have lost them: its steps are 8 wide at 1e8. What is left is the rounding of 0.1 itself.
     assert sums.loss.item() - 1e8 == pytest.approx(100.0, abs=1e-4)
 

@@ -79,12 +79,12 @@ def store(root: Path) -> Store:
 
 def query(root: Path, sql: str) -> list[tuple[object, ...]]:
     """Return what the database itself says."""
-    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection, connection:
         return connection.execute(sql).fetchall()
 
 
 def test_a_new_store_is_where_a_bare_mlflow_ui_looks(root: Path) -> None:
-    """The database and the artifacts' folder lie in the project; our experiment has the view that the UI's link names."""
+    """The database and the artifacts' folder lie in the project; our experiment has the view that the link names."""
     assert (root / "mlflow.db").is_file()
     assert query(root, "SELECT name FROM experiments ORDER BY 1") == [("Default",), ("softmax-regression",)]
     name, value = ui.view_tag()
@@ -135,22 +135,32 @@ def test_a_deleted_experiment_is_told(root: Path, store: Store) -> None:
         Store.open(root)
 
 
+def test_a_store_of_another_version_is_told(root: Path, tmp_path: Path) -> None:
+    """A database that another version of MLflow wrote is refused with the command that brings it up to date."""
+    query(root, "UPDATE alembic_version SET version_num = 'other'")
+    place = root.rename(tmp_path / "elsewhere")  # MLflow does not look twice at a database that it has opened
+    with pytest.raises(RuntimeError, match=f"another version of MLflow; copy .* `mlflow db upgrade sqlite:///{place}"):
+        Store.open(place)
+
+
 def test_a_moved_store_takes_its_files_along(root: Path, store: Store, tmp_path: Path) -> None:
-    """After a move old artifacts are found and new ones are written in the new place; awkward names are no obstacle."""
-    run = store.start_run("a", "c", {})
-    run.log_text("old", "old.txt")
-    new = root.rename(tmp_path / "it's 50% né?w #2")
-    store = Store.open(new)
-    run = store.continue_run(run.run_id)
-    run.log_text("new", "folder/new.txt")
-    assert store.artifacts(run.run_id) == ["folder", "old.txt"]
-    assert store.download(run.run_id, "old.txt", tmp_path / "out").read_text() == "old"
-    assert (new / "mlruns" / store.experiment_id / run.run_id / "artifacts" / "folder" / "new.txt").is_file()
+    """After a move old artifacts are found and new ones written in the new place, also one with an awkward name."""
+    old = store.start_run("a", "c", {})
+    old.log_text("old", "old.txt")
+    place = root.rename(tmp_path / "it's 50% né #2")
+    store = Store.open(place)
+    new = store.start_run("b", "c", {})  # not the old run: MLflow remembers its folder while the process lives
+    new.log_text("new", "folder/new.txt")
+    assert store.download(old.run_id, "old.txt", tmp_path / "out").read_text() == "old"
+    with pytest.raises(FileNotFoundError, match=r"has no artifact 'absent\.txt'"):
+        store.download(old.run_id, "absent.txt", tmp_path / "out")
+    assert store.artifacts(new.run_id) == ["folder"]
+    assert (place / "mlruns" / store.experiment_id / new.run_id / "artifacts" / "folder" / "new.txt").is_file()
     assert not root.exists()
 
 
 def test_a_run_carries_what_identifies_it(store: Store) -> None:
-    """Params are written as in YAML, tags say configuration, attempt and writer; more than MLflow takes at once is fine."""
+    """Params are written as in YAML, however many; tags say configuration, attempt and writer."""
     params: dict[str, object] = {"a": 0.1, "b": True, "c": None, "d": "text", "e": [1, 2]}
     run = store.start_run("a", "c", params | {f"p{i}": i for i in range(150)}, {"git.commit": "abc"})
     record = store.run(run.run_id)
@@ -274,14 +284,15 @@ def test_the_model_is_one_that_mlflow_loads(store: Store, tmp_path: Path) -> Non
     (tmp_path / "model_code.py").write_text(MODEL)
     save_file({"weight": np.ones((3, 4), np.float32)}, tmp_path / "model.safetensors")
     run = store.start_run("a", "c", {"p": 1})
-    run.log_model(
-        "model",
-        python_model=tmp_path / "model_code.py",
-        artifacts={"weights": tmp_path / "model.safetensors"},
-        input_example=np.zeros((1, 2, 2), np.float32),
-        output_example=np.zeros((1, 3), np.float32),
-        pip_requirements=["mlflow", "numpy", "safetensors"],
-    )
+    for writing in (run, store.continue_run(run.run_id)):  # the second time there is one
+        writing.log_model(
+            "model",
+            python_model=tmp_path / "model_code.py",
+            artifacts={"weights": tmp_path / "model.safetensors"},
+            input_example=np.zeros((1, 2, 2), np.float32),
+            output_example=np.zeros((1, 3), np.float32),
+            pip_requirements=["mlflow", "numpy", "safetensors"],
+        )
     run.log_metrics({"final/test_accuracy": 0.8}, of_model=True)
     assert run.finish(), run.lost
     (model,) = store.client.search_logged_models([store.experiment_id])
@@ -300,13 +311,14 @@ def test_no_credential_is_recorded(store: Store, root: Path, tmp_path: Path, mon
     """Neither the database nor any artifact holds a password of the environment, whatever carried it there."""
     monkeypatch.setenv("MIRROR_PASSWORD", SECRET)
     (tmp_path / "params.yaml").write_text(f"sources: https://ann:{SECRET}@mirror/")
-    with pytest.raises(RuntimeError), store.start_run("a", "c", {"url": f"x {SECRET}"}, {"t": SECRET}) as run:
-        run.set_tags({"more": SECRET})
-        run.set_description(SECRET)
-        run.log_text(SECRET, "a.diff")
-        run.log_file(tmp_path / "params.yaml")
-        run.log_input_dataset("d", "1", f"https://ann:{SECRET}@mirror/", context="training")
-        raise RuntimeError(f"no {SECRET}")
+    run = store.start_run("a", "c", {"url": f"x {SECRET}"}, {"t": SECRET})
+    run.set_tags({"more": SECRET})
+    run.set_description(SECRET)
+    run.log_text(SECRET, "a.diff")
+    run.log_file(tmp_path / "params.yaml")
+    run.log_input_dataset("d", "1", f"https://ann:{SECRET}@mirror/", context="training")
+    with pytest.raises(OSError, match=SECRET), run:
+        raise OSError(f"no {SECRET}")
     files = [path for path in root.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"mlflow.db", "a.diff", "params.yaml"}
     assert not [path.name for path in files if SECRET.encode() in path.read_bytes()]
@@ -368,14 +380,13 @@ def test_a_server_that_is_none_is_told_in_seconds(
 
 
 def test_no_server_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port where nothing listens, and a host that does not exist, are refused within 2 s."""
+    """A port where nothing listens is told in one line, long before MLflow itself would give up (4 minutes)."""
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("//", f"//ann:{SECRET}@"))
     started = time.monotonic()
-    for host in (f"127.0.0.1:{free_port()}", "no-such-host.invalid"):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:{SECRET}@{host}")
-        monkeypatch.setenv("NO_PROXY", "*")
-        with pytest.raises(RuntimeError, match=f"server at http://{re.escape(host)} does not answer"):
-            Store.open(tmp_path)
-    assert time.monotonic() - started < 2
+    with pytest.raises(RuntimeError, match=f"server at {address} does not answer: Connection refused; see that"):
+        Store.open(tmp_path)
+    assert time.monotonic() - started < 4  # it takes 0.1 s; the rest is for a busy machine
 
 
 def free_port() -> int:
@@ -389,8 +400,9 @@ def free_port() -> int:
 def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `serve_ui` on the project's store in another process; yield it and the server's address."""
     port = free_port()
-    code = f"from pathlib import Path; from softmax_regression.tracking import serve_ui; serve_ui(Path(), port={port})"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, text=True, cwd=root) as process:
+    code = "import sys; from pathlib import Path; from softmax_regression.tracking import serve_ui\n"
+    command = [sys.executable, "-c", f"{code}serve_ui(Path(sys.argv[1]), port={port})", str(root)]
+    with subprocess.Popen(command, stdout=-1, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -426,13 +438,13 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
             run.log_metrics({"m": 1.0}, epoch)
         assert not run.finish(key="k")
         assert f"the MLflow server at {uri} does not answer: Connection refused" in str(run.lost)
-        # One retry after up to a second, MLflow's jitter; then nothing more is tried until the end.
-        assert time.monotonic() - started < 5
+        # One retry after up to a second, MLflow's jitter; then nothing is tried until the end. 20 retries take 10 s.
+        assert time.monotonic() - started < 6
 
 
 def test_the_ui_of_a_server_is_only_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where a server keeps the runs, `serve_ui` prints the link and starts nothing."""
-    store = Store(None, "http://host:5000", "7", None)  # type: ignore[arg-type]  # never asked
+    store = Store(None, "http://host:5000", "7", None)  # its client is never asked
     monkeypatch.setattr(Store, "open", lambda root: store)
     serve_ui(Path())
     assert capsys.readouterr().out == f"MLflow UI: {ui.link('http://host:5000', '7')}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from softmax_regression import entry
@@ -28,6 +29,35 @@ def _parser() -> argparse.ArgumentParser:
     ui = command("ui", _ui, "serve the MLflow UI of this project's store")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     ui.add_argument("--port", type=int, default=5000)
+    sync = command("sync", _sync, "fill MLflow in from the DVC outputs: rebuild missing runs, complete those cut off")
+    sync.add_argument(
+        "states",
+        nargs="*",
+        metavar="STATE",
+        help='"workspace", a DVC experiment or a commit (default: workspace, HEAD, all experiments)',
+    )
+    show = command("show", _show, "say what a run is, and how to get its state of the project back")
+    show.add_argument(
+        "run",
+        nargs="?",
+        default="workspace",
+        help='a run (id, name, start of its key), a DVC experiment, a commit or "workspace" (default)',
+    )
+    show.add_argument(
+        "--diff", action="store_true", help="print only the code's difference to the commit, for git apply"
+    )
+    command("doctor", _doctor, "say what is wrong with git, DVC, data, store and runs, and how to mend it")
+    sweep = command("sweep", _sweep, "train many configurations together and choose one by validation data")
+    sweep.add_argument(
+        "axes",
+        nargs="+",
+        metavar="KEY=VALUES",
+        help="a key of params.yaml and what it ranges over: optimizer.learning_rate=0.05,0.1 or, with --random, "
+        "'optimizer.learning_rate=log(0.01,1)' or uniform(a,b); one value sets it for all: train.epochs=20",
+    )
+    sweep.add_argument("--random", type=int, metavar="N", help="draw N configurations (default: the whole grid)")
+    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of --random's draws (default: 0)")
+    sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
     return parser
 
 
@@ -41,6 +71,42 @@ def _ui(options: argparse.Namespace) -> None:
     from softmax_regression.tracking import serve_ui
 
     serve_ui(project_root(), host=options.host, port=options.port)
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from softmax_regression.sync import sync
+
+    for line in sync(project_root(), options.states):
+        print(line, flush=True)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from softmax_regression.show import difference, show
+
+    if options.diff:
+        sys.stdout.buffer.write(difference(project_root(), options.run).encode(errors="surrogateescape"))
+    else:
+        print(show(project_root(), options.run))
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from softmax_regression.doctor import doctor
+
+    text, well = doctor(project_root())
+    print(text, flush=True)
+    if not well:
+        sys.exit(1)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from softmax_regression.params import load_params
+    from softmax_regression.sweep_plan import parse_axis, plan
+    from softmax_regression.sweeping import run_sweep
+
+    root = project_root()
+    axes = [parse_axis(text) for text in options.axes]
+    configurations = plan(load_params(root / "params.yaml"), axes, options.random, options.draw_seed)
+    print(run_sweep(root, configurations, options.seeds, root / "reports" / "sweep"))
 
 
 if __name__ == "__main__":

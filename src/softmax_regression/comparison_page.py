@@ -1,24 +1,23 @@
 """A comparison as one HTML page that stands alone: no network, no script, opened from disk; light and dark.
 
 Curves, confusion matrices and class differences are pictures of figures.py; the test images are small PNG files with
-their captions in text, so that they wrap on a telephone and can be read aloud.
+their captions in text, so that they wrap on a telephone and can be read aloud. Longer than most files here: a section
+of the page is a function, and they share no more than the comparison that they show.
 """
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from softmax_regression import figures, metrics
-from softmax_regression.compare import Comparison, Disagreement
+from softmax_regression.comparison import Comparison, Disagreement
 from softmax_regression.files import write_atomically
+from softmax_regression.markup import Markup, paragraphs, picture, pixels, table, text
 from softmax_regression.verdicts import (
     PAIR_HEADER,
     UNANSWERED_NOTE,
@@ -32,17 +31,11 @@ from softmax_regression.verdicts import (
     short_answer,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 DEFAULT_PATH = Path("reports", "compare.html")
 SAME_IMAGES = 10
 _FEW_PAIRS, _MANY_EXAMPLES, _FEW_EXAMPLES = 3, 6, 2  # examples of a class and kind, by how many pairs there are
+_OPEN_CLASSES = 4  # whose examples are seen at once
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-
-class _Markup(str):
-    """Text that is HTML already; everything else is escaped where it is put in."""
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:
@@ -64,9 +57,9 @@ def page(comparison: Comparison) -> str:
         ("disagree", "Where they disagree", _disagreements(comparison)),
         ("statistics", "Statistics", _statistics(comparison)),
     ]
-    links = "".join(f'<li><a href="#{key}">{_text(heading)}</a></li>' for key, heading, _ in sections)
+    links = "".join(f'<li><a href="#{key}">{text(heading)}</a></li>' for key, heading, _ in sections)
     body = "\n".join(
-        f'<section id="{key}">\n<h2>{_text(heading)}</h2>\n{content}\n</section>' for key, heading, content in sections
+        f'<section id="{key}">\n<h2>{text(heading)}</h2>\n{content}\n</section>' for key, heading, content in sections
     )
     style = resources.files(__package__).joinpath("comparison_page.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
@@ -76,14 +69,14 @@ def page(comparison: Comparison) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{_text(title)}</title>
+<title>{text(title)}</title>
 <link rel="icon" href="data:,">
 <style>
 {style}</style>
 </head>
 <body>
 <header>
-<h1>{_text(title)}</h1>
+<h1>{text(title)}</h1>
 <p class="muted">{len(comparison.labels):,} test {noun}. What is said of chance is at the 95% level.</p>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 </header>
@@ -102,8 +95,8 @@ def page(comparison: Comparison) -> str:
 def _verdict(question: str, words: Sequence[str], tests: Sequence[Test]) -> str:
     found = {test.verdict for test in tests}
     look = "better" if found & {"a better", "b better"} else "open" if "not answerable" in found else "none"
-    answer = f'<p class="answer">{_text(short_answer(tests))}</p>\n' if len(tests) < 2 else ""
-    return f'<section class="verdict {look}">\n<h2>{_text(question)}</h2>\n{answer}{_paragraphs(words)}\n</section>'
+    answer = f'<p class="answer">{text(short_answer(tests))}</p>\n' if len(tests) < 2 else ""
+    return f'<section class="verdict {look}">\n<h2>{text(question)}</h2>\n{answer}{paragraphs(words)}\n</section>'
 
 
 def _runs(comparison: Comparison) -> str:
@@ -113,7 +106,7 @@ def _runs(comparison: Comparison) -> str:
         [
             run.letter,
             run.record.name,
-            _Markup(f"<code>{_text(run.record.run_id[:8])}</code>"),
+            Markup(f"<code>{text(run.record.run_id[:8])}</code>"),
             *([run.record.dvc_experiment or "-"] if in_dvc else []),
             f"{100 * run.accuracy:.2f}%",
             f"{100 * run.interval.low:.2f} to {100 * run.interval.high:.2f}",
@@ -123,14 +116,14 @@ def _runs(comparison: Comparison) -> str:
     ]
     header = ["", "run", "id", *(["DVC experiment"] if in_dvc else []), "test accuracy", "95% interval", *more]
     notes = [f"{note}." for note in comparison.notes]
-    align = "lll" + "l" * in_dvc + "r" * (2 + len(more))
-    return _table("The runs", header, rows, align, look="plain") + _paragraphs(notes, "muted")
+    align = "lwl" + "l" * in_dvc + "r" * (2 + len(more))
+    return table("The runs", header, rows, align, look="plain") + paragraphs(notes, "muted")
 
 
 def _curves(comparison: Comparison) -> str:
     histories = {run.name: run.history for run in comparison.runs if run.history}
     missing = [run.name for run in comparison.runs if not run.history]
-    note = _paragraphs([f"No curves in the store: {', '.join(missing)}."] if missing else [], "muted")
+    note = paragraphs([f"No curves in the store: {', '.join(missing)}."] if missing else [], "muted")
     if not histories:
         return note
     alt = "Training loss and held-out accuracy by epoch, one line a run. Last training loss: " + ", ".join(
@@ -144,8 +137,8 @@ def _params(comparison: Comparison) -> str:
     align = "l" + "r" * len(letters)
     rows = [[key, *values] for key, values in comparison.params.items()]
     same = [[key, value] for key, value in comparison.shared_params.items()]
-    differ = _table("Params that differ", ["param", *letters], rows, align) if rows else "<p>No param differs.</p>"
-    shared = _table("Params that all the runs share", ["param", "value"], same, "lw")
+    differ = table("Params that differ", ["param", *letters], rows, align) if rows else "<p>No param differs.</p>"
+    shared = table("Params that all the runs share", ["param", "value"], same, "lw")
     return f"{differ}\n<details><summary>The {len(same)} params that all share</summary>\n{shared}</details>"
 
 
@@ -154,15 +147,17 @@ def _same(comparison: Comparison) -> str:
     heads = []
     for i in range(count):
         name = comparison.class_names[comparison.labels[i]]
-        heads.append(_Markup(f"{_pixels(comparison, i, f'Test image {i}, {name}')}{_text(name)}"))
+        heads.append(Markup(f"{_image(comparison, i, f'Test image {i}, {name}')}{text(name)}"))
     rows = []
     for run in comparison.runs:
         answers = (comparison.class_names[k] for k in run.predictions.predicted[:count])
         right = run.predictions.correct[:count]
         rows.append([run.name, *(_marked(words, bool(ok)) for words, ok in zip(answers, right, strict=True))])
     words = [f"The first {count} of the test set: the true class on top, then what each run says; ✗ is wrong."]
-    table = _table(f"The first {count} test {comparison.noun}", ["", *heads], rows, "l" * (count + 1), look="same")
-    return _paragraphs(words, "muted") + _no_images(comparison) + table
+    answers_table = table(
+        f"The first {count} test {comparison.noun}", ["", *heads], rows, "l" * (count + 1), look="same"
+    )
+    return paragraphs(words, "muted") + _no_images(comparison) + answers_table
 
 
 def _confusions(comparison: Comparison) -> str:
@@ -174,8 +169,8 @@ def _confusions(comparison: Comparison) -> str:
         worst = [divmod(int(cell), len(names)) for cell in np.argsort(-wrong, axis=None, kind="stable")[:3]]
         told = "; ".join(f"{names[i]} taken for {names[j]} {wrong[i, j]:,} times" for i, j in worst if wrong[i, j])
         alt = f"Confusion matrix of {run.name}. Most often: {told or 'no mistake'}."
-        picture = _plot(figures.confusion_matrix(matrix, names, normalize=True), alt)
-        plots.append(f"<figure><figcaption>{_text(run.name)}</figcaption>{picture}</figure>")
+        plot = _plot(figures.confusion_matrix(matrix, names, normalize=True), alt)
+        plots.append(f"<figure><figcaption>{text(run.name)}</figcaption>{plot}</figure>")
     return f'<div class="plots">{"".join(plots)}</div>'
 
 
@@ -187,17 +182,17 @@ def _disagreements(comparison: Comparison) -> str:
     for i, found in enumerate(comparison.disagreements):
         content = "\n".join(
             [
-                _paragraphs([class_verdict(found, comparison.class_names)]),
+                paragraphs([class_verdict(found, comparison.class_names)]),
                 _class_figure(comparison, found),
                 _class_table(comparison, found),
                 _examples(comparison, found, examples),
             ]
         )
-        heading = f"<h3>{_text(f'{found.b.name} against {found.a.name}')}</h3>"
-        said = f'<p class="muted">{_text(disagreement_words(found, comparison.noun))}</p>'
+        heading = f"<h3>{text(f'{found.b.name} against {found.a.name}')}</h3>"
+        said = f'<p class="muted">{text(disagreement_words(found, comparison.noun))}</p>'
         state = " open" if i == 0 else ""
         parts.append(f"<details{state}><summary>{heading}{said}</summary>\n{content}</details>")
-    return _paragraphs(words, "muted") + _no_images(comparison) + "\n".join(parts)
+    return paragraphs(words, "muted") + _no_images(comparison) + "\n".join(parts)
 
 
 def _class_figure(comparison: Comparison, found: Disagreement) -> str:
@@ -225,15 +220,15 @@ def _class_table(comparison: Comparison, found: Disagreement) -> str:
         f"By class; differences in points, * where chance in the {comparison.noun} does not explain one "
         f"({family} comparisons together, Bonferroni)"
     )
-    return _table(caption, header, rows, "lrrrrrrr")
+    return table(caption, header, rows, "lrrrrrrr")
 
 
 def _examples(comparison: Comparison, found: Disagreement, count: int) -> str:
     if comparison.images is None or not found.total:
         return ""
-    table = found.by_class(comparison.class_names)
+    counts = [sum(row[1:]) for row in found.by_class(comparison.class_names)]
     parts = []
-    for k in sorted(range(len(table)), key=lambda k: -sum(table[k][1:])):
+    for k in sorted(range(len(counts)), key=lambda k: -counts[k]):
         kinds = ((f"Only {found.a.letter} is right", found.only_a), (f"Only {found.b.letter} is right", found.only_b))
         tiles = ""
         for words, indices in (*kinds, ("Neither is right", found.neither)):
@@ -243,7 +238,9 @@ def _examples(comparison: Comparison, found: Disagreement, count: int) -> str:
                 of = f"{min(count, len(of_class))} of {len(of_class):,}"
                 tiles += f'<div><p class="kind">{words}: {of}</p><ul class="tiles">{shown}</ul></div>'
         if tiles:
-            parts.append(f'<h4>{_text(comparison.class_names[k])}</h4><div class="kinds">{tiles}</div>')
+            parts.append(f'<h4>{text(comparison.class_names[k])}</h4><div class="kinds">{tiles}</div>')
+    if rest := parts[_OPEN_CLASSES:]:
+        parts[_OPEN_CLASSES:] = [f"<details><summary>{len(rest)} more classes</summary>{''.join(rest)}</details>"]
     return "\n".join(parts)
 
 
@@ -252,8 +249,8 @@ def _tile(comparison: Comparison, found: Disagreement, index: int) -> str:
     said = []
     for run in (found.a, found.b):
         answer, right = comparison.class_names[run.predictions.predicted[index]], run.predictions.correct[index]
-        said.append(f"{_text(run.letter)} {_marked(answer, bool(right))}")
-    return f"<li>{_pixels(comparison, index, f'Test image {index}, {name}')}{'<br>'.join(said)}</li>"
+        said.append(f"{text(run.letter)} {_marked(answer, bool(right))}")
+    return f"<li>{_image(comparison, index, f'Test image {index}, {name}')}{'<br>'.join(said)}</li>"
 
 
 def _statistics(comparison: Comparison) -> str:
@@ -265,7 +262,7 @@ def _statistics(comparison: Comparison) -> str:
         rows.append([found.letters, found.hint or "-", ", ".join(found.seeds), f"{100 * summary.mean:.2f}%", sd])
     parts = [
         _pairs(f"Trained models, all pairs: McNemar's exact test, {noun} as chance", comparison.models),
-        _table(
+        table(
             "Configurations: test accuracy over the seeds in the store; sd is its standard deviation, in points",
             ["", "configuration", "seeds", "mean", "sd"],
             rows,
@@ -282,71 +279,33 @@ def _statistics(comparison: Comparison) -> str:
     ]
     if any(test.p_adjusted is None for test in comparison.configuration_tests):
         words.append(UNANSWERED_NOTE.format(noun=noun))
-    return "\n".join(parts) + _paragraphs(words, "muted")
+    return "\n".join(parts) + paragraphs(words, "muted")
 
 
 def _pairs(caption: str, tests: Sequence[Test]) -> str:
-    return _table(caption, PAIR_HEADER, [pair_cells(test) for test in tests], "llrrrl")
-
-
-def _table(
-    caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], align: str, *, look: str = ""
-) -> _Markup:
-    """Return a table in a box that scrolls by itself; `align` has l, r or w (may be broken) for each column."""
-    classes = [{"r": ' class="number"', "w": ' class="wide"'}.get(side, "") for side in align]
-    head = "".join(
-        f'<th scope="col"{c}>{_text(words)}</th>' if words else f"<td{c}></td>"
-        for words, c in zip(header, classes, strict=True)
-    )
-    body = "".join(
-        f'<tr><th scope="row"{classes[0]}>{_text(row[0])}</th>'
-        + "".join(f"<td{c}>{_text(words)}</td>" for words, c in zip(row[1:], classes[1:], strict=True))
-        + "</tr>\n"
-        for row in rows
-    )
-    label = html.escape(caption)
-    shown = f'<caption class="{"hidden" if look else ""}">{label}</caption>'
-    return _Markup(
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="{look}">{shown}'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
-    )
-
-
-def _paragraphs(words: Iterable[str], look: str = "") -> str:
-    return "\n".join(f'<p class="{look}">{_text(line)}</p>' if look else f"<p>{_text(line)}</p>" for line in words)
+    return table(caption, PAIR_HEADER, [pair_cells(test) for test in tests], "llrrrl")
 
 
 def _no_images(comparison: Comparison) -> str:
     if comparison.images is not None:
         return ""
-    return f'<p class="muted">Without images: {_text(comparison.no_images)}.</p>'
+    return f'<p class="muted">Without images: {text(comparison.no_images)}.</p>'
 
 
-def _marked(words: str, right: bool) -> _Markup:
+def _marked(words: str, right: bool) -> Markup:
     if right:
-        return _Markup(f'<span class="right">{_text(words)}</span>')
-    return _Markup(
-        f'<span class="wrong"><span aria-hidden="true">✗</span><span class="hidden">wrong:</span> {_text(words)}</span>'
+        return Markup(f'<span class="right">{text(words)}</span>')
+    return Markup(
+        f'<span class="wrong"><span aria-hidden="true">✗</span><span class="hidden">wrong:</span> {text(words)}</span>'
     )
 
 
-def _plot(figure: Figure, alt: str) -> str:
+def _plot(figure: Any, alt: str) -> str:
+    """Return a figure of figures.py as a picture in the page."""
     width, height = (round(side * figure.dpi) for side in figure.get_size_inches())
-    source = base64.b64encode(figures.svg_bytes(figure)).decode()
-    return f'<img src="data:image/svg+xml;base64,{source}" width="{width}" height="{height}" alt="{html.escape(alt)}">'
+    return picture(figures.svg_bytes(figure), width, height, alt)
 
 
-def _pixels(comparison: Comparison, index: int, alt: str) -> str:
-    """Return a test image as an <img>; nothing where there are no images."""
-    if comparison.images is None:
-        return ""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(comparison.images[index])).save(file, "PNG", optimize=True)
-    source = base64.b64encode(file.getvalue()).decode()
-    return f'<img class="pixels" src="data:image/png;base64,{source}" alt="{html.escape(alt)}">'
-
-
-def _text(words: str) -> str:
-    return words if isinstance(words, _Markup) else html.escape(words)
+def _image(comparison: Comparison, index: int, alt: str) -> str:
+    """Return a test image; nothing where there are no images."""
+    return "" if comparison.images is None else pixels(comparison.images[index], alt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from softmax_regression.compare import Comparison, Disagreement
+from softmax_regression.comparison import Comparison, Disagreement
 from softmax_regression.text_table import WIDTH, fits, text_table
 from softmax_regression.verdicts import (
     PAIR_HEADER,

@@ -70,6 +70,9 @@ def explain(uri: str, error: Exception) -> str:
         answered = not isinstance(cause, OSError) or hasattr(cause, "response")
         what = f"the MLflow server at {uri} {'refuses a call' if answered else 'does not answer'}: {reason}"
         todo = "see that it runs, or unset MLFLOW_TRACKING_URI to record in this project's mlflow.db"
+    elif "database schema" in reason:
+        what = f"the MLflow store {uri} was written by another version of MLflow"
+        todo = f"copy the file, then run `mlflow db upgrade {uri}`"
     else:
         what = f"the MLflow store {uri} does not take a call: {reason}"
         todo = "see who else has it open, and that the disk is not full"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ def sha256_of(path: Path) -> str:
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file as 32 hexadecimal digits, as dvc.lock records it (no security rests on it)."""
     return _digest(path, "md5")
+
+
+def md5_of_folder(folder: Path) -> str:
+    """Return the digest of a folder as dvc.lock records it: that of the list of its files with their MD5s."""
+    files = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
+    listed = json.dumps([{"md5": md5_of(path), "relpath": name} for name, path in files])
+    return f"{hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
 def _digest(path: Path, algorithm: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from softmax_regression.params import ModelParams, OptimizerParams
-from softmax_regression.sgd import SGD
+from softmax_regression.sgd import SGD, learning_rate_factor
 from softmax_regression.softmax import (
     SoftmaxRegression,
     cross_entropy,
@@ -151,3 +151,16 @@ def build(
         num_features, num_classes, init_std=settings.init_std, bias=settings.bias, generator=generator, dtype=dtype
     )
     return IMPLEMENTATIONS[settings.implementation](weight, bias)
+
+
+def learning_rate(settings: OptimizerParams, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """Return the rate of optimizer step `step` = 0, 1, ... of a training of `epochs` epochs, by its schedule."""
+    return settings.learning_rate * learning_rate_factor(
+        settings.schedule,
+        step,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * epochs,
+        step_epochs=settings.step_epochs,
+        step_factor=settings.step_factor,
+        warmup_epochs=settings.warmup_epochs,
+    )

@@ -13,9 +13,13 @@ from typing import Any
 
 from softmax_regression import servable
 from softmax_regression.experiment import Experiment
+from softmax_regression.files import md5_of_folder
 from softmax_regression.metrics import BandReport
 from softmax_regression.outcome import Epoch, read_history, read_model
 from softmax_regression.recording import Run
+
+# Tags with the digest, as in dvc.lock, of a stage's outputs. Set last: the run that has one holds those outputs, all.
+TRAIN_OUTPUTS, EVALUATE_OUTPUTS = "outputs.train", "outputs.evaluate"
 
 # column of history.csv -> metric; MLflow's charts group by what stands before the slash
 CURVES = {
@@ -44,8 +48,13 @@ def log_curves(run: Run, history: Sequence[Epoch]) -> None:
     run.log_steps([(row["epoch"], curve_metrics(row)) for row in history])
 
 
-def log_training(run: Run, folder: Path, experiment: Experiment, report: Mapping[str, Any]) -> None:
-    """Record the train stage's outputs: final figures, model, pictures, files, and the data as an input."""
+def log_training(
+    run: Run, folder: Path, experiment: Experiment, report: Mapping[str, Any], *, has_model: bool = False
+) -> None:
+    """Record the train stage's outputs: final figures, model, pictures, files, and the data as an input.
+
+    `has_model`: the run holds the model already, which MLflow would list a second time.
+    """
     history = read_history(folder / "history.csv")
     log_curves(run, history)
     run.log_metrics(final_training_metrics(history))
@@ -56,7 +65,9 @@ def log_training(run: Run, folder: Path, experiment: Experiment, report: Mapping
     series = [(int(path.stem.removeprefix("epoch_")), path) for path in sorted((folder / "weights").glob("*.png"))]
     run.log_image_series("weights", series)
     log_data(run, experiment, report)
-    log_model(run, folder)
+    if not has_model:
+        log_model(run, folder)
+    run.set_tags({TRAIN_OUTPUTS: md5_of_folder(folder)})
 
 
 def final_training_metrics(history: Sequence[Epoch]) -> dict[str, float]:
@@ -104,18 +115,24 @@ def log_model(run: Run, folder: Path) -> None:
     )
 
 
-def log_evaluation(run: Run, metrics: Mapping[str, float], findings: BandReport, folder: Path) -> None:
-    """Record the evaluate stage's outputs: the final figures on the test set, pictures, per-example predictions."""
-    run.log_metrics({f"final/{name}": value for name, value in metrics.items()})
+def log_evaluation(run: Run, metrics: Path, findings: BandReport, folder: Path) -> None:
+    """Record the evaluate stage's outputs: metrics.json, pictures, per-example predictions."""
+    run.log_metrics({f"final/{name}": value for name, value in json.loads(metrics.read_text()).items()})
     inside = {True: "inside", False: "outside", None: "do not apply"}[findings.inside]
     run.set_tags({"reference.bands": inside, "reference.leak": str(findings.leak).lower()})
     _log_folder(run, folder, "evaluation")
+    run.set_tags({EVALUATE_OUTPUTS: md5_of_folder(folder)})
 
 
 def log_predictions(run: Run, folder: Path, count: int) -> None:
     """Record the predict stage's grids; one of another size joins those that are there."""
-    for path in sorted(folder.iterdir()):
-        run.log_file(path, f"predictions/first_{count}")
+    _log_folder(run, folder, f"predictions/first_{count}")
+    run.set_tags({predict_outputs(count): md5_of_folder(folder)})
+
+
+def predict_outputs(count: int) -> str:
+    """Return the tag with the digest of the grids of `count` images."""
+    return f"outputs.predict.first_{count}"
 
 
 def _log_folder(run: Run, folder: Path, name: str) -> None:

@@ -62,15 +62,18 @@ class Model:
     example_shape: tuple[int, ...]
     scale: float
 
-    def logits(self, examples: npt.NDArray[np.generic]) -> Array:
-        """Return the logits (N, K) of raw examples (N, *example_shape), in float32."""
-        features = examples.reshape(len(examples), -1).astype(np.float32) / np.float32(self.scale)
-        scores: Array = features @ self.weight.T
+    def logits(self, examples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+        """Return the logits (N, K) of raw examples (N, *example_shape), in float64.
+
+        So the digits that are written down depend on no processor's order of additions.
+        """
+        features = examples.reshape(len(examples), -1).astype(np.float64) / self.scale
+        scores: npt.NDArray[np.float64] = features @ self.weight.astype(np.float64).T
         return scores if self.bias is None else scores + self.bias
 
     def probabilities(self, examples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         """Return softmax(logits) (N, K) in float64; the row maximum is subtracted, which cancels."""
-        logits = self.logits(examples).astype(np.float64)
+        logits = self.logits(examples)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         result: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return result

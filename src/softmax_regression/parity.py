@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from softmax_regression.batches import EvaluationBatches, Minibatches
-from softmax_regression.implementations import Implementation, build
+from softmax_regression.implementations import Implementation, build, learning_rate
 from softmax_regression.params import ModelParams, OptimizerParams
-from softmax_regression.sgd import learning_rate_factor
 from softmax_regression.softmax import RunningSums, is_correct
 
 
@@ -67,7 +66,7 @@ def compare(
         sums = [RunningSums() for _ in twins]
         for chunk in training:
             for features, labels in chunk:
-                rate = _learning_rate(optimizer, step, training.steps_per_epoch, epochs)
+                rate = learning_rate(optimizer, step, training.steps_per_epoch, epochs)
                 for twin, updater, total in zip(twins, updaters, sums, strict=True):
                     for group in updater.param_groups:
                         group["lr"] = rate
@@ -93,18 +92,6 @@ def table(rows: Sequence[Row], names: tuple[str, str] = ("scratch", "library")) 
         )
         lines.append("  ".join(cell.rjust(len(title)) for cell, title in zip(cells, heading, strict=True)))
     return "\n".join(lines)
-
-
-def _learning_rate(settings: OptimizerParams, step: int, steps_per_epoch: int, epochs: int) -> float:
-    return settings.learning_rate * learning_rate_factor(
-        settings.schedule,
-        step,
-        steps_per_epoch=steps_per_epoch,
-        total_steps=steps_per_epoch * epochs,
-        step_epochs=settings.step_epochs,
-        step_factor=settings.step_factor,
-        warmup_epochs=settings.warmup_epochs,
-    )
 
 
 @torch.no_grad()

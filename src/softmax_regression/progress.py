@@ -15,16 +15,16 @@ MAX_LINES = 50  # a training of more epochs than this prints every n-th one
 class Progress:
     """Shows how far a training of `epochs` epochs is; a context manager, so that the bar is closed on errors.
 
-    Epochs are counted from 1; `done` is how many an earlier, killed training already did.
+    Epochs are counted from 1; the first that is shown may be a later one, where a killed training is taken up.
     """
 
-    def __init__(self, epochs: int, done: int = 0) -> None:
+    def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.every = -(-epochs // MAX_LINES)
         self.started = time.monotonic()
         self.bar: tqdm[None] | None = None
         if sys.stderr.isatty():
-            self.bar = tqdm(total=epochs, initial=done, unit="epoch", desc="train", dynamic_ncols=True)
+            self.bar = tqdm(total=epochs, unit="epoch", desc="train", dynamic_ncols=True)
 
     def __enter__(self) -> Progress:
         return self

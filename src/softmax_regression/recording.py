@@ -127,11 +127,14 @@ class Run:
     ) -> None:
         """Log an MLflow model: its code is the file `python_model` (no pickle), its data are `artifacts`.
 
-        The signature is that of the examples: arrays or tables whose first axis counts examples.
+        The signature is that of the examples: arrays or tables whose first axis counts examples. A resumed or
+        continued run that has a model keeps that one.
         """
         created: list[str] = []  # a second try goes on with the model that the first one made
 
         def log() -> None:
+            if not self._new and self._store.model_of(self.run_id):
+                return
             if not created:
                 created.append(self._store.create_model(self.run_id, name))
             self._store.upload_model(

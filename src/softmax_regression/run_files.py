@@ -31,7 +31,8 @@ class Predictions:
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
         """Which predictions are right, (N,)."""
-        return self.labels == self.predicted
+        right: npt.NDArray[np.bool_] = self.labels == self.predicted
+        return right
 
 
 class RunFiles:
@@ -47,7 +48,7 @@ class RunFiles:
         """Return the run's experiment.json."""
         if record.run_id not in self._experiments:
             path = self._fetch(record, "experiment.json")
-            self._experiments[record.run_id] = path and read_experiment(path)
+            self._experiments[record.run_id] = read_experiment(path) if path else None
         return self._experiments[record.run_id]
 
     def model_facts(self, record: RunRecord) -> Mapping[str, Any] | None:

@@ -17,6 +17,7 @@ from softmax_regression.statistics import SeedNoise, pooled_seed_noise
 
 SEED = "train.seed"
 ACCURACY = "final/test_accuracy"
+_ALIKE = 2.0  # standard deviations of a few seeds each differ by that much where the noise is the same
 
 
 def configuration_key(experiment: Experiment, *, any_code: bool = False) -> str:
@@ -101,8 +102,8 @@ class NoiseBetweenSeeds:
 
     @property
     def words(self) -> str:
-        """The range in a sentence, empty where there is one configuration only."""
-        if self.pooled.groups < 2:
+        """The range in a sentence, empty where the configurations are alike."""
+        if self.largest <= _ALIKE * self.smallest:
             return ""
         return (
             "This noise is pooled; it is not alike in all configurations: from a standard deviation of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def solve(
     train: TrainParams,
     *,
     on_epoch: OnEpoch,
-    checkpoint: Path,
+    checkpoint: Path | None,
 ) -> Outcome:
     """Train on `dataset` and return what came out; `on_epoch` hears of the history after each epoch.
 
@@ -38,6 +39,8 @@ def solve(
         kept, out = hold_out(training.labels, validation_size, train.seed)
         training, held_out = (Examples(training.images[part], training.labels[part]) for part in (kept, out))
         name = "validation"
+    if train.solver == "sgd":
+        from softmax_regression import training as lightning  # seconds of imports that the NumPy solver does not need
     with Progress(train.epochs) as progress:
 
         def tell(history: Sequence[Epoch]) -> None:
@@ -46,9 +49,6 @@ def solve(
 
         if train.solver == "full_batch_numpy":
             return _solve_full_batch(dataset, training, held_out, name, model, optimizer, train, tell)
-
-        from softmax_regression import training as lightning  # seconds of imports that the NumPy solver does not need
-
         return lightning.fit(
             training,
             (name, held_out),
@@ -98,7 +98,7 @@ def _solve_full_batch(
             f"{name}_accuracy": accuracy(held_out.labels, probabilities.argmax(axis=1)),
             "learning_rate": optimizer.learning_rate,
         }
-        history.append(Epoch(**row))  # type: ignore[typeddict-item]  # the keys are an Epoch's
+        history.append(cast(Epoch, row))
         tell(history)
 
     solution = numpy_solver.fit(

@@ -6,6 +6,7 @@ processes start at once. Both are dealt with here, below MLflow, with sqlite3 an
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ from softmax_regression.files import atomic_path
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 _PREFIX = "sqlite:///"
+_MISREAD = re.compile(r"\?|%[0-9a-fA-F]{2}")
 # Seconds for which another process may hold the database; MLflow itself waits as long.
 _BUSY = 20.0
 # Table, column of the location, column of the row's id, and how many folders the location lies below `mlruns`:
@@ -34,8 +36,7 @@ def database_file(uri: str, root: Path) -> Path | None:
     Raises ValueError for a `file:` store or a bare folder, which MLflow no longer opens.
     """
     if uri.startswith(_PREFIX):
-        path = uri.removeprefix(_PREFIX).partition("?")[0]
-        return root.absolute() / path.replace("%3F", "?").replace("%25", "%")
+        return root.absolute() / uri.removeprefix(_PREFIX).partition("?")[0]
     if uri.startswith("file:") or "://" not in uri:
         raise ValueError(
             f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer takes: "
@@ -45,8 +46,13 @@ def database_file(uri: str, root: Path) -> Path | None:
 
 
 def database_uri(database: Path) -> str:
-    """Return the URI that opens `database`; `%` and `?` would be read as part of the URI's own syntax."""
-    return _PREFIX + str(database).replace("%", "%25").replace("?", "%3F")
+    """Return the URI that opens `database`.
+
+    Raises ValueError for a path that MLflow takes for another one: it cuts at `?` and decodes `%20`.
+    """
+    if _MISREAD.search(str(database)):
+        raise ValueError(f"MLflow cannot keep runs in {database.parent}: move it to a path without ? and %")
+    return _PREFIX + str(database)
 
 
 def artifact_root(database: Path) -> Path:

@@ -16,11 +16,12 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str,
     table = [list(header), *map(list, rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     room = width - _INDENT - _GAP * (len(widths) - 1)
-    while sum(widths) > room:
-        column = max((i for i, side in enumerate(align) if side == "l"), key=widths.__getitem__, default=0)
-        if widths[column] <= _NARROWEST:
-            break
+    cuttable = [column for column, side in enumerate(align) if side == "l" and widths[column] > _NARROWEST]
+    while sum(widths) > room and cuttable:
+        column = max(cuttable, key=widths.__getitem__)
         widths[column] -= 1
+        if widths[column] == _NARROWEST:
+            cuttable.remove(column)
     return [_line(row, widths, align) for row in table]
 
 

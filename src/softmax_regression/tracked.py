@@ -1,113 +1,51 @@
 """Finding the run that a stage writes into: one experiment, one live MLflow run, whatever DVC did or did not run.
 
-The training starts the run, or goes on with the one that a killed training left. Later stages ask the store for the
-live run with the experiment's key; where there is none (a wiped store, outputs pulled on another machine) they rebuild
-it from the training's outputs and mark it as restored.
+The training starts the run. Later stages, and `sync`, ask the store for the live run with the experiment's key; where
+there is none (a wiped store, outputs pulled on another machine, a server that went away) they rebuild or complete it
+from the training's outputs and mark it as restored.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from softmax_regression import logbook
 from softmax_regression.experiment import Experiment, experiment_name
-from softmax_regression.files import write_atomically
-from softmax_regression.outcome import Epoch
-from softmax_regression.provenance import code_diff, dvc_experiment_tags, project_root, provenance_tags
+from softmax_regression.outcome import Epoch, read_history
+from softmax_regression.provenance import (
+    EXP_NAME,
+    Origin,
+    dvc_experiment_tags,
+    origin_of_outputs,
+    project_root,
+)
 from softmax_regression.recording import Run
+from softmax_regression.redaction import redact
+from softmax_regression.runs import RunRecord
+from softmax_regression.store import alone
 from softmax_regression.tracking import Store
 
 CHECKPOINTS = Path("checkpoints")
-RESTORED = "experiment.restored"
-FLUSH_SECONDS = 1.0  # between two batches of metrics: a watched curve grows, a fast training is not slowed down
-DRAW_AFTER_SECONDS = 3.0
-DRAW_SHARE = 0.05  # of the training's time that redrawing the curves may take
+RESTORED = "experiment.restored"  # "true": rebuilt from the outputs; "completed": cut off, then completed from them
+EXP_ALSO = "dvc.exp.also"
+RESTORE_WAIT = 60.0  # seconds for which another process may be rebuilding a run
 
 
-class TrainingRun(AbstractContextManager["TrainingRun"]):
-    """The MLflow run of a training: started or resumed, fed epoch by epoch, ended with the outputs.
-
-    As a context manager it marks the run FAILED on an error and KILLED on Ctrl-C. `checkpoint` is the folder where
-    the training keeps what it needs to go on, in the real checkout, so that a temporary workspace does not take it
-    along when it is deleted.
-    """
-
-    def __init__(self, experiment: Experiment, resume: bool) -> None:
-        """Open the store (raises RuntimeError if it is not there: nothing has been computed) and start the run."""
-        root = project_root()
-        self.experiment = experiment
-        self.checkpoint = root / CHECKPOINTS / experiment.config_key
-        self._started = self._flushed = time.monotonic()
-        self._next_draw = self._started + DRAW_AFTER_SECONDS
-        self._pending: list[Epoch] = []
-        store = Store.open(root)
-        for dead in store.sweep_dead_runs():
-            print(f"the run {dead.name} was left behind by a process that is gone: now KILLED", flush=True)
-        self.run = (self._resumed(store) if resume else None) or start(store, experiment)
-        write_atomically(self.checkpoint / "run", self.run.run_id)
-
-    def _resumed(self, store: Store) -> Run | None:
-        note = self.checkpoint / "run"
-        record = store.run(note.read_text()) if note.is_file() and any(self.checkpoint.glob("*.ckpt")) else None
-        if record is None or record.status == "FINISHED" or record.config_key != self.experiment.config_key:
-            return None
-        print(f"going on with the run {record.name} from its last checkpoint", flush=True)
-        return store.resume_run(record.run_id)
-
-    def on_epoch(self, history: Sequence[Epoch]) -> None:
-        """Take the figures of the epoch that has just ended: the last row of `history`."""
-        self._pending.append(history[-1])
-        now = time.monotonic()
-        if now - self._flushed >= FLUSH_SECONDS or len(history) == 1:
-            self._flush()
-        if now >= self._next_draw and self.run.lost is None:
-            self._draw(history)
-            drawn = time.monotonic()
-            self._next_draw = drawn + (drawn - now) / DRAW_SHARE
-
-    def _draw(self, history: Sequence[Epoch]) -> None:
-        from softmax_regression.drawing import live_curves
-
-        epochs = int(self.experiment.params["train.epochs"])
-        self.run.log_bytes(live_curves(history, epochs), "figures/curves.png")
-
-    def _flush(self) -> None:
-        logbook.log_curves(self.run, self._pending)
-        self._pending.clear()
-        self._flushed = time.monotonic()
-
-    def complete(self, experiment: Experiment, folder: Path, report: Mapping[str, Any]) -> None:
-        """Record the outputs in `folder`, end the run as FINISHED, and forget the checkpoint."""
-        self._flush()
-        logbook.log_training(self.run, folder, experiment, report)
-        self.run.finish("FINISHED", key=experiment.key)
-        tell_lost(self.run)
-        for path in self.checkpoint.glob("*"):
-            path.unlink()
-        self.checkpoint.rmdir()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is not None:
-            self._flush()
-            self.run.__exit__(kind, error, trace)
-
-
-def start(store: Store, experiment: Experiment, extra_tags: Mapping[str, str] | None = None) -> Run:
-    """Start a run of `experiment` with its params, its provenance and the code's difference to the commit."""
-    tags = provenance_tags() | {"data": str(experiment.params["data.name"])} | (extra_tags or {})
-    run = store.start_run(
-        experiment_name(experiment.params), experiment.config_key, logbook.run_params(experiment), tags
-    )
-    if diff := code_diff():
-        run.log_text(diff, "code.diff")
-    if Path("params.yaml").is_file():
-        run.log_file(Path("params.yaml"))
+def start(store: Store, experiment: Experiment, origin: Origin, extra_tags: Mapping[str, str] | None = None) -> Run:
+    """Start a run of `experiment` with its params and where it comes from; named after DVC's experiment, too."""
+    tags = {**origin.tags, "data": str(experiment.params["data.name"]), **(extra_tags or {})}
+    name = experiment_name(experiment.params)
+    if dvc_name := tags.get(EXP_NAME):
+        name = f"{name} [{dvc_name}]"
+    run = store.start_run(name, experiment.config_key, logbook.run_params(experiment), tags)
+    if origin.diff:
+        run.log_bytes(redact(origin.diff).encode(errors="surrogateescape"), "code.diff")
+    if origin.params:
+        run.log_text(origin.params, "params.yaml")
     return run
 
 
@@ -117,10 +55,12 @@ def record(experiment: Experiment, train: Path, data: Path, log: Callable[[Run],
     A store that cannot be reached is told in one line: the stage's own outputs do not depend on it, and `sync` fills
     it in later.
     """
+    root = project_root()
     try:
-        store = Store.open(project_root())
+        store = Store.open(root)
         store.sweep_dead_runs()
-        run = find_or_restore(store, experiment, train, read_report(data))
+        with alone(root / CHECKPOINTS / ".restore.lock", RESTORE_WAIT):
+            run = find_or_restore(store, experiment, train, read_report(data))
     except RuntimeError as error:
         _say(f"not recorded in MLflow: {error}")
         return
@@ -130,23 +70,65 @@ def record(experiment: Experiment, train: Path, data: Path, log: Callable[[Run],
 
 
 def find_or_restore(store: Store, experiment: Experiment, train: Path, report: Mapping[str, Any]) -> Run:
-    """Return the live run of `experiment`; rebuild it from the train stage's outputs if there is none."""
+    """Return the live run of `experiment`; complete or rebuild it from the train stage's outputs if there is none."""
     found = store.find(experiment.key)
-    if found is not None:
-        run = store.continue_run(found.run_id)
-        if tags := dvc_experiment_tags():
-            run.set_tags(tags)
+    if found is None:
+        run = restore(store, experiment, train, report, origin_of_outputs(experiment.code), dvc_experiment_tags())
+        _say(f"the run {run.name} was not in the MLflow store, or not complete: filled in from the outputs", hint=False)
         return run
-    return restore(store, experiment, train, report)
+    run = store.continue_run(found.run_id)
+    if tags := belongs_to(found, dvc_experiment_tags()):
+        run.set_tags(tags)
+    return run
 
 
-def restore(store: Store, experiment: Experiment, train: Path, report: Mapping[str, Any]) -> Run:
-    """Build the run of an experiment anew from the train stage's outputs, marked as restored."""
-    run = start(store, experiment, {RESTORED: "true"})
-    logbook.log_training(run, train, experiment, report)
+def belongs_to(record: RunRecord, dvc_tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags to add so that the run names this experiment of DVC's, too: the first keeps its place.
+
+    Several of DVC's experiments share a run when they differ in a late stage only.
+    """
+    name = dvc_tags.get(EXP_NAME, "")
+    if not record.dvc_experiment:
+        return dict(dvc_tags)
+    also = record.tags.get(EXP_ALSO, "").split()
+    return {EXP_ALSO: " ".join([*also, name])} if name not in ("", record.dvc_experiment, *also) else {}
+
+
+def restore(
+    store: Store,
+    experiment: Experiment,
+    train: Path,
+    report: Mapping[str, Any],
+    origin: Origin,
+    extra_tags: Mapping[str, str] | None = None,
+) -> Run:
+    """Fill in the run of an experiment from the train stage's outputs, marked as restored.
+
+    A run of the same configuration that was cut off, and whose curves are the beginning of these, is completed;
+    otherwise the run is made anew.
+    """
+    cut_off = _cut_off(store, experiment, read_history(train / "history.csv"))
+    if cut_off is None:
+        run, has_model = start(store, experiment, origin, {RESTORED: "true", **(extra_tags or {})}), False
+    else:
+        run, has_model = store.resume_run(cut_off.run_id), store.model_of(cut_off.run_id) is not None
+        run.set_tags({RESTORED: "completed"})
+    logbook.log_training(run, train, experiment, report, has_model=has_model)
     run.finish("FINISHED", key=experiment.key)
-    _say(f"the run {run.name} was not in the MLflow store: restored from the outputs")
+    if run.lost:
+        raise RuntimeError(run.lost)
     return store.continue_run(run.run_id)
+
+
+def _cut_off(store: Store, experiment: Experiment, history: Sequence[Epoch]) -> RunRecord | None:
+    """Return the newest run that ended before its outputs were recorded and whose curves agree with `history`."""
+    known = {(name, row["epoch"], value) for row in history for name, value in logbook.curve_metrics(row).items()}
+    for record in store.attempts(experiment.config_key):
+        if record.status in ("KILLED", "FAILED"):
+            curves = store.history(record.run_id, sorted(set(logbook.CURVES.values()) & set(record.metrics)))
+            if {(name, *point) for name, points in curves.items() for point in points} <= known:
+                return record
+    return None
 
 
 def read_report(data: Path) -> dict[str, Any]:
@@ -161,5 +143,6 @@ def tell_lost(run: Run) -> None:
         _say(f"MLflow did not take everything ({run.lost})")
 
 
-def _say(text: str) -> None:
-    print(f"{text}; `softmax-regression sync` fills MLflow in from the DVC outputs", file=sys.stderr, flush=True)
+def _say(text: str, hint: bool = True) -> None:
+    words = "; `softmax-regression sync` fills MLflow in from the DVC outputs" if hint else ""
+    print(f"{text}{words}", file=sys.stderr, flush=True)

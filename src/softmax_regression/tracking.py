@@ -60,7 +60,7 @@ class Store(Standing):
         """
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
         root = root.resolve()
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or store.database_uri(root / store.DATABASE)
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.DATABASE}"
         database = store.database_file(uri, root)
         _load_mlflow(local=not uri.startswith("http"))
         from mlflow.tracking import MlflowClient
@@ -93,6 +93,7 @@ class Store(Standing):
     ) -> Run:
         """Start the run called `name`, or `name #2` if it is the second of its configuration, and so on.
 
+        On a server, two that start within the same milliseconds may get the same number; it is a label only.
         Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
         """
         with store.alone(self._lock) if self._lock else nullcontext():  # or two at once could both be the second
@@ -148,15 +149,16 @@ class Store(Standing):
     def runs(self, condition: str = "") -> list[RunRecord]:
         """Return the experiment's runs, newest first; `condition` is in MLflow's search syntax."""
         records: list[RunRecord] = []
-        token = ""
-        while token is not None:
+        token = None
+        while True:
             with self._telling():
                 page = self.client.search_runs(
-                    [self.experiment_id], condition, order_by=["attributes.start_time DESC"], page_token=token or None
+                    [self.experiment_id], condition, order_by=["attributes.start_time DESC"], page_token=token
                 )
             records += map(_record, page)
             token = page.token
-        return records
+            if not token:
+                return records
 
     def history(self, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """Return the (step, value) pairs of each metric, in order of step."""
@@ -172,7 +174,12 @@ class Store(Standing):
             return [file.path for file in self.client.list_artifacts(run_id, folder or None)]
 
     def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
-        """Copy an artifact, file or folder, into the folder `destination`; return where it lies there."""
+        """Copy an artifact, file or folder, into the folder `destination`; return where it lies there.
+
+        Raises FileNotFoundError if the run has no such artifact.
+        """
+        if artifact_path not in self.artifacts(run_id, artifact_path.rpartition("/")[0]):
+            raise FileNotFoundError(f"the run {run_id} has no artifact {artifact_path!r}")
         destination.mkdir(parents=True, exist_ok=True)
         with self._telling():
             return Path(self.client.download_artifacts(run_id, artifact_path, str(destination)))
@@ -284,11 +291,13 @@ class Store(Standing):
 
         With `pip_requirements` given, MLflow need not load the model to find them out, which takes 10 s.
         """
-        from mlflow import pyfunc
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-        from mlflow.models import Model, infer_signature
 
-        with self._telling(), tempfile.TemporaryDirectory() as folder:
+        with self._telling(), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow warns of its own type hints, and of integers that could be missing
+            from mlflow import pyfunc
+            from mlflow.models import Model, infer_signature
+
             pyfunc.save_model(
                 f"{folder}/model",
                 python_model=str(python_model),
@@ -329,7 +338,8 @@ def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     if opened.is_server:
         print(f"MLflow UI: {link}")
     else:
-        ui.serve(opened.uri, link, host, port)
+        database = store.database_file(opened.uri, root)
+        ui.serve(opened.uri, store.artifact_root(database or root / store.DATABASE), link, host, port)
 
 
 def _load_mlflow(*, local: bool) -> None:
@@ -349,18 +359,17 @@ def _create(uri: str, artifacts: Path, experiment: str) -> None:
     """Create the experiment, and the database if it is empty, with its runs' files below `artifacts`."""
     from mlflow.entities import ExperimentTag
     from mlflow.exceptions import MlflowException
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.tracking import MlflowClient
 
-    tags = dict([ui.view_tag()])
     try:
         if uri.startswith("http"):
-            MlflowClient(uri).create_experiment(experiment, tags=tags)
+            MlflowClient(uri).create_experiment(experiment, tags=dict([ui.view_tag()]))
             return
-        # Not the client: it would take ./mlruns of the working folder.
-        backend = SqlAlchemyStore(uri, str(artifacts))
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        backend = SqlAlchemyStore(uri, str(artifacts))  # the client would take ./mlruns of the working folder
         try:
-            backend.create_experiment(experiment, tags=[ExperimentTag(*tag) for tag in tags.items()])
+            backend.create_experiment(experiment, tags=[ExperimentTag(*ui.view_tag())])
         finally:
             backend.engine.dispose()
     except MlflowException as error:

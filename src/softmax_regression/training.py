@@ -9,11 +9,13 @@ Shapes: B batch, D features, K classes.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,10 +25,9 @@ from torch import Tensor
 from softmax_regression.batches import Chunk, EvaluationBatches, Minibatches
 from softmax_regression.datasets import Examples
 from softmax_regression.files import atomic_path
-from softmax_regression.implementations import Implementation, build
+from softmax_regression.implementations import Implementation, build, learning_rate
 from softmax_regression.outcome import Epoch, Outcome, snapshot_epochs
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
-from softmax_regression.sgd import learning_rate_factor
 from softmax_regression.softmax import RunningSums, is_correct
 
 OnEpoch = Callable[[Sequence[Epoch]], None]
@@ -99,7 +100,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
             f"{self.held_out}_accuracy": float(self.held_out_sums.accuracy),
             "learning_rate": self._learning_rate,
         }
-        self.history.append(Epoch(**row))  # type: ignore[typeddict-item]  # the keys are an Epoch's
+        self.history.append(cast(Epoch, row))
         if epoch in snapshot_epochs(self.epochs):
             self.snapshots[epoch] = self._weight()
         self.on_epoch(self.history)
@@ -126,25 +127,21 @@ class SoftmaxRegressionTraining(pl.LightningModule):
 
     def _set_learning_rate(self, optimizer: Any, step: int) -> None:
         """Set the rate of this step: a pure function of its number, so that resuming needs no state."""
-        settings = self.settings
-        factor = learning_rate_factor(
-            settings.schedule,
-            step,
-            steps_per_epoch=self.trainer.train_dataloader.steps_per_epoch,  # type: ignore[union-attr]  # our Minibatches
-            total_steps=self.trainer.train_dataloader.steps_per_epoch * self.epochs,  # type: ignore[union-attr]
-            step_epochs=settings.step_epochs,
-            step_factor=settings.step_factor,
-            warmup_epochs=settings.warmup_epochs,
-        )
-        self._learning_rate = settings.learning_rate * factor
+        self._learning_rate = learning_rate(self.settings, step, self._steps_per_epoch, self.epochs)
         for group in optimizer.param_groups:
             group["lr"] = self._learning_rate
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        batches = self.trainer.train_dataloader
+        assert isinstance(batches, Minibatches)
+        return batches.steps_per_epoch
 
     def _weight(self) -> Tensor:
         return self.implementation.weight.detach().to("cpu", copy=True)
 
     def _stop(self, step: int) -> None:
-        epoch, batch = divmod(step, self.trainer.train_dataloader.steps_per_epoch)  # type: ignore[union-attr]
+        epoch, batch = divmod(step, self._steps_per_epoch)
         raise RuntimeError(
             f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
             f"{self._learning_rate:g}: {self.implementation.remedy}"
@@ -184,6 +181,7 @@ def fit(
     when `settings.resume` says so, and the end is the same, bit for bit, as without the kill.
     Raises RuntimeError when the loss is not finite or there is no GPU where one is asked for.
     """
+    _compute_repeatably()
     device = _device(settings.device)
     name, measured = held_out
     training_batches = Minibatches(
@@ -205,11 +203,35 @@ def fit(
             num_sanity_val_steps=0,
             callbacks=[_KeepCheckpoint(last)] if last else [],
         )
-        resume = last if last and settings.resume and last.is_file() else None
-        trainer.fit(module, training_batches, held_out_batches, ckpt_path=resume, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        resume = last if last and settings.resume and _is_readable(last) else None
+        try:
+            trainer.fit(module, training_batches, held_out_batches, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # so Lightning answers Ctrl-C
+            raise KeyboardInterrupt from None
     return module.outcome()
+
+
+def _compute_repeatably() -> None:
+    """Let the bits of the result depend on neither the number of cores nor the processor's newest instructions.
+
+    One thread: for batches of this size two gain nothing, and are many times slower on a busy machine (measured).
+    MKL is asked for the code that every x86-64 processor with AVX2 runs; a person's own setting stays.
+    """
+    os.environ.setdefault("MKL_CBWR", "AVX2")
+    torch.set_num_threads(1)
+
+
+def _is_readable(checkpoint: Path) -> bool:
+    """Say whether there is a checkpoint to go on from; one that is damaged is told of, and does no harm."""
+    if not checkpoint.is_file():
+        return False
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises for a damaged file depends on where the damage is
+        reason = str(error).partition("\n")[0]
+        print(f"the checkpoint cannot be read ({reason}): training starts anew", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def _device(name: str) -> torch.device:

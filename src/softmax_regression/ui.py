@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 VIEW = "model-training"
 # column of the runs table -> its width in pixels
@@ -57,9 +58,10 @@ def link(base_url: str, experiment_id: str) -> str:
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
-def serve(uri: str, link: str, host: str, port: int) -> None:
+def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
     """Run the MLflow UI on the store at `uri` until Ctrl-C, and print `link` when it answers.
 
+    What others send to it as a server is kept in `artifacts`, not in the working folder.
     One worker, and no runner of GenAI evaluation jobs: half the memory and the time to start. Nothing of it is left
     running. Raises RuntimeError if the port is taken, or the UI ends by itself.
     """
@@ -69,10 +71,11 @@ def serve(uri: str, link: str, host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise RuntimeError(f"port {port} of {host} is not to be had: {error.strerror}; choose another") from None
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--registry-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", str(artifacts)]
     command += ["--host", host, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
-    server = subprocess.Popen(command, env=quiet | os.environ, start_new_session=True)
+    where = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_REGISTRY_STORE_URI": uri}  # `ps` shows arguments, with passwords
+    server = subprocess.Popen(command, env=quiet | os.environ | where, start_new_session=True)
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

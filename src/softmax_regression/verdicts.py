@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from softmax_regression.compare import Comparison, Disagreement
+from softmax_regression.comparison import Comparison, Disagreement
 from softmax_regression.statistics import ConfigurationComparison, ModelComparison
 
 Test: TypeAlias = ModelComparison | ConfigurationComparison
@@ -102,7 +102,7 @@ def pair_cells(test: Test) -> list[str]:
 
 def p_words(test: Test) -> str:
     """Return the adjusted p-value with the digits that keep it on its side of the level; '-' without one."""
-    p, level = test.p_adjusted, 1 - test.confidence
+    p, level = test.p_adjusted, round(1 - test.confidence, 15)  # 0.05, not 0.050000000000000044
     if p is None:
         return "-"
     if p < 0.001:
@@ -143,9 +143,9 @@ def _verdicts(tests: Sequence[Test]) -> list[str]:
             f"No verdict between it and {_listed(against['not answerable'])}: with one seed of either, seed noise is "
             "not accounted for."
         )
-    noise = next((test.seed_noise for test in tests if isinstance(test, ConfigurationComparison)), None)
-    if unanswered and noise is not None:
-        lines.append(f"Between runs that differ only in seed the standard deviation was {noise.words}.")
+    noises = [test.seed_noise for test in tests if isinstance(test, ConfigurationComparison) and test.seed_noise]
+    if noises:
+        lines.append(f"Between runs that differ only in seed the standard deviation was {noises[0].words}.")
     return lines
 
 

@@ -6,11 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
+
+import yaml
 
 from softmax_regression.download import can_download
 from softmax_regression.experiment import read_experiment
+from softmax_regression.files import md5_of
 from softmax_regression.params import load_params
+from softmax_regression.provenance import git_commit
+from softmax_regression.states import State, experiments, workspace
+from softmax_regression.sync import outputs_of
 
 OFFLINE_DATA = "digits"  # in scikit-learn's own package: always at hand
 OFFLINE_EXPERIMENT = "offline-digits"
@@ -20,28 +27,53 @@ REACH_SECONDS = 15.0  # for finding out whether any source can be reached
 def run(root: Path) -> str:
     """Run `dvc repro` and return the summary; fall back to embedded data where no source can be reached.
 
-    The fall-back is a DVC experiment in a temporary workspace, so params.yaml and dvc.lock stay as they were.
-    Raises RuntimeError when the pipeline fails.
+    The fall-back is a DVC experiment in a temporary workspace, so params.yaml and dvc.lock stay as they were; where
+    nothing has changed since the last one, that one is shown. Raises RuntimeError when the pipeline fails.
     """
-    params = load_params(root / "params.yaml")
-    command = _dvc("repro")
-    if _call(command, root) == 0:
+    data = load_params(root / "params.yaml").data
+    sources = data.sources.get(data.name, [])
+    if _has_data(root, data.name) or can_download(data.name, sources=sources, root=root, timeout=REACH_SECONDS):
+        if _call(_dvc("repro"), root) != 0:
+            raise RuntimeError("the pipeline stopped; the stage's message above says why")
         return summary(root, root)
-    name = params.data.name
-    sources = params.data.sources.get(name, [])
-    if (root / "data" / name).exists() or can_download(name, sources=sources, root=root, timeout=REACH_SECONDS):
-        raise RuntimeError("the pipeline stopped; the stage's message above says why")
-    print(f"No source of {name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
-    if not (root / ".git").exists():
-        raise RuntimeError(f"the fall-back needs a git checkout; set data.name: {OFFLINE_DATA} in params.yaml instead")
-    settings = ["--set-param", f"data.name={OFFLINE_DATA}"]
-    if _call(_dvc("exp", "run", "--temp", "--force", "--name", OFFLINE_EXPERIMENT, *settings), root) != 0:
-        raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
-    from softmax_regression.sync import outputs_of
-
+    print(f"No source of {data.name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
+    if git_commit(root) is None:
+        raise RuntimeError(f"the fall-back needs a git commit; set data.name: {OFFLINE_DATA} in params.yaml instead")
     outputs = root / "reports" / OFFLINE_EXPERIMENT
+    known = [state for state in experiments(root) if state.name == OFFLINE_EXPERIMENT]
+    if not any(_is_current(state) for state in known):
+        if known:
+            _call(_dvc("exp", "remove", "--quiet", OFFLINE_EXPERIMENT), root)
+        settings = ["--set-param", f"data.name={OFFLINE_DATA}"]
+        if _call(_dvc("exp", "run", "--temp", "--name", OFFLINE_EXPERIMENT, *settings), root) != 0:
+            raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
     outputs_of(root, OFFLINE_EXPERIMENT, outputs)
     return summary(root, outputs)
+
+
+def _has_data(root: Path, name: str) -> bool:
+    """Say whether the data set lies in the workspace or, complete or not, in DVC's cache."""
+    digest = workspace(root).digest("download", "outs", f"data/{name}") or ""
+    cached = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    return (root / "data" / name).is_dir() or bool(digest) and cached.is_file()
+
+
+def _is_current(state: State) -> bool:
+    """Say whether code and params here, but for the name of the data set, are those that the state came of."""
+    params = yaml.safe_load((state.root / "params.yaml").read_text())
+    params["data"]["name"] = OFFLINE_DATA
+
+    def value(key: str) -> object:
+        return reduce(lambda section, name: section[name], key.split("."), params)
+
+    try:
+        return bool(state.outputs) and all(
+            all(md5_of(state.root / dep["path"]) == dep["md5"] for dep in stage["deps"] if dep["path"].endswith(".py"))
+            and all(value(key) == used for key, used in stage.get("params", {}).get("params.yaml", {}).items())
+            for stage in state.stages.values()
+        )
+    except (KeyError, OSError):  # a param or a file that is no longer there
+        return False
 
 
 def summary(root: Path, outputs: Path) -> str:
