@@ -30,6 +30,7 @@ OWNERS = {
         "implementations.py",
         "training.py",
         "parity.py",
+        "parity_report.py",
         "sweep.py",
     },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from softmax_regression import entry
 from softmax_regression.provenance import project_root
@@ -58,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--random", type=int, metavar="N", help="draw N configurations (default: the whole grid)")
     sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of --random's draws (default: 0)")
     sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
+    predict = command("predict", _predict, "say what the model sees in pictures of your own (PNG, JPEG)")
+    predict.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--run", help="the MLflow run whose model answers (default: the workspace's)")
+    predict.add_argument("--output", type=Path, default=Path("reports/pictures"), help="folder for what it saw")
+    parity = command("parity", _parity, "train the hand-coded and the library's model side by side and tell them apart")
+    parity.add_argument("--dtype", choices=["float32", "float64"], default="float64")
+    parity.add_argument("--epochs", type=int, help="default: as in params.yaml")
+    parity.add_argument("--log", action="store_true", help="record the table as an MLflow run")
     return parser
 
 
@@ -107,6 +116,19 @@ def _sweep(options: argparse.Namespace) -> None:
     axes = [parse_axis(text) for text in options.axes]
     configurations = plan(load_params(root / "params.yaml"), axes, options.random, options.draw_seed)
     print(run_sweep(root, configurations, options.seeds, root / "reports" / "sweep"))
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from softmax_regression.own_pictures import predict_pictures
+
+    for line in predict_pictures(project_root(), options.pictures, options.run, options.output):
+        print(line, flush=True)
+
+
+def _parity(options: argparse.Namespace) -> None:
+    from softmax_regression.parity_report import parity_report
+
+    print(parity_report(project_root(), options.dtype, options.epochs, options.log))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from softmax_regression.datasets import Dataset, Examples, hold_out, load
 from softmax_regression.experiment import Experiment, describe, experiment_name
 from softmax_regression.files import md5_of, write_atomically
 from softmax_regression.progress import Progress
-from softmax_regression.provenance import provenance_tags
+from softmax_regression.provenance import origin_here
 from softmax_regression.recording import Run
 from softmax_regression.runs import ERROR
 from softmax_regression.sweep_plan import Configuration
@@ -79,7 +79,8 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
     code = {f"src/softmax_regression/{name}": md5_of(Path(__file__).parent / name) for name in CODE}
     whole = _experiment(configurations[0], report, code)
     name = f"sweep of {len(everything)} {params.data.name}"
-    tags = provenance_tags(root) | {"data": params.data.name, "mlflow.source.name": "sweep", "sweep": name}
+    origin = origin_here(root)
+    tags = {**origin.tags, "data": params.data.name, "mlflow.source.name": "softmax-regression sweep", "sweep": name}
     axes: dict[str, object] = {
         key: ", ".join(dict.fromkeys(str(one.changes[key]) for one in configurations))
         for key in configurations[0].changes
@@ -88,6 +89,8 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
     with store.start_run(
         name, parent_key, axes | {"seeds": seeds, "configurations": len(configurations)}, tags
     ) as parent:
+        parent.log_text(origin.diff, "code.diff")
+        parent.log_text(origin.params, "params.yaml")
         child_tags = tags | {"mlflow.parentRunId": parent.run_id}
         trained: list[Trained] = []
         for number, group in enumerate(groups, 1):

@@ -55,7 +55,7 @@ def _has_data(root: Path, name: str) -> bool:
     """Say whether the data set lies in the workspace or, complete or not, in DVC's cache."""
     digest = workspace(root).digest("download", "outs", f"data/{name}") or ""
     cached = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
-    return (root / "data" / name).is_dir() or bool(digest) and cached.is_file()
+    return (root / "data" / name).is_dir() or (bool(digest) and cached.is_file())
 
 
 def _is_current(state: State) -> bool:
