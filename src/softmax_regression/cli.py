@@ -59,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--random", type=int, metavar="N", help="draw N configurations (default: the whole grid)")
     sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of --random's draws (default: 0)")
     sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
+    compare = command("compare", _compare, "say whether runs differ or it is noise, as text and as a page")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="a run's name, id, DVC experiment, HEAD or best")
+    compare.add_argument("--any-code", action="store_true", help="count seeds trained by other versions of the code")
+    compare.add_argument("--page", type=Path, default=Path("reports/compare.html"), help="the page, opens from disk")
+    leaderboard = command("leaderboard", _leaderboard, "list configurations by a metric, their seeds together")
+    leaderboard.add_argument("--metric", default="final/test_accuracy")
+    leaderboard.add_argument("--top", type=int, default=20)
+    leaderboard.add_argument("--any-code", action="store_true", help="count seeds trained by other versions of the code")
     predict = command("predict", _predict, "say what the model sees in pictures of your own (PNG, JPEG)")
     predict.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--run", help="the MLflow run whose model answers (default: the workspace's)")
@@ -116,6 +124,26 @@ def _sweep(options: argparse.Namespace) -> None:
     axes = [parse_axis(text) for text in options.axes]
     configurations = plan(load_params(root / "params.yaml"), axes, options.random, options.draw_seed)
     print(run_sweep(root, configurations, options.seeds, root / "reports" / "sweep"))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from softmax_regression.compare import compare
+    from softmax_regression.comparison_page import write_page
+    from softmax_regression.comparison_text import compare_text
+    from softmax_regression.tracking import Store
+
+    root = project_root()
+    found = compare(Store.open(root), root, options.runs, any_code=options.any_code)
+    print(compare_text(found))
+    print(f"the same with curves and images: {write_page(found, options.page)}")
+
+
+def _leaderboard(options: argparse.Namespace) -> None:
+    from softmax_regression.leaderboard import leaderboard, leaderboard_text
+    from softmax_regression.tracking import Store
+
+    board = leaderboard(Store.open(project_root()), options.metric, top=options.top, any_code=options.any_code)
+    print(leaderboard_text(board), end="")
 
 
 def _predict(options: argparse.Namespace) -> None:
