@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from softmax_regression.files import md5_of
 from softmax_regression.provenance import (
     code_diff,
     dvc_experiment_tags,
     git_commit,
+    origin_here,
+    origin_of_outputs,
     params_at,
     project_root,
-    provenance_tags,
 )
 
 
@@ -39,7 +41,7 @@ def test_a_clean_tree_has_a_commit_and_no_difference(repository: Path) -> None:
     """The commit is git's own, the difference empty, the tag says clean."""
     assert git_commit(repository) == git(repository, "rev-parse", "HEAD")
     assert code_diff(repository) == ""
-    assert provenance_tags(repository)["git.dirty"] == "false"
+    assert origin_here(repository).tags["git.dirty"] == "false"
 
 
 def test_a_dirty_tree_can_be_rebuilt_from_commit_and_difference(repository: Path) -> None:
@@ -68,7 +70,7 @@ def test_outside_git_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """In an unpacked archive there is no commit and no difference, and the tags say so."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit(tmp_path) is None
-    assert provenance_tags(tmp_path)["git.commit"] == "none"
+    assert origin_here(tmp_path).tags["git.commit"] == "none"
 
 
 def test_dvc_names_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +92,38 @@ def test_the_root_is_the_real_checkout(tmp_path: Path, monkeypatch: pytest.Monke
     assert project_root() == tmp_path
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "a"))
     assert project_root() == tmp_path / "a"
+
+
+def test_the_difference_does_not_depend_on_a_persons_settings(repository: Path) -> None:
+    """Colours, other prefixes and an own diff program in git's configuration change nothing."""
+    (repository / "src" / "a.py").write_text("x = 2\n")
+    plain = code_diff(repository)
+    for setting in ("color.ui always", "diff.noprefix true", "diff.external true"):
+        git(repository, "config", *setting.split())
+    assert plain == code_diff(repository)
+
+
+def test_outputs_made_before_have_the_commit_of_their_code(repository: Path) -> None:
+    """Where the code is still the one they were made with, commit and difference are known; else they are not."""
+    path = repository / "src" / "a.py"
+    path.write_text("x = 2\n")
+    known = origin_of_outputs({"src/a.py": md5_of(path)}, repository)
+    assert known.tags["git.commit"] == git(repository, "rev-parse", "HEAD")
+    assert known.tags["git.dirty"] == "true"
+    assert "+x = 2" in known.diff
+    assert known.params == "train: {seed: 0}\n"
+    unknown = origin_of_outputs({"src/a.py": "0" * 32}, repository)
+    assert (unknown.tags["git.commit"], unknown.diff) == ("none", "")
+
+
+def test_outputs_of_an_experiment_start_from_its_baseline(repository: Path) -> None:
+    """The code of DVC's experiment is described as its difference to the commit that it started from."""
+    base = git(repository, "rev-parse", "HEAD")
+    (repository / "src" / "a.py").write_text("x = 3\n")
+    digest = md5_of(repository / "src" / "a.py")
+    git(repository, "commit", "--quiet", "-am", "as dvc exp run does")
+    revision = git(repository, "rev-parse", "HEAD")
+    git(repository, "checkout", "--quiet", base)
+    origin = origin_of_outputs({"src/a.py": digest}, repository, base, revision)
+    assert origin.tags["git.commit"] == base
+    assert "+x = 3" in origin.diff

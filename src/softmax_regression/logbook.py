@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from softmax_regression import servable
 from softmax_regression.experiment import Experiment
@@ -21,6 +22,7 @@ from softmax_regression.recording import Run
 # Tags with the digest, as in dvc.lock, of a stage's outputs. Set last: the run that has one holds those outputs, all.
 TRAIN_OUTPUTS, EVALUATE_OUTPUTS = "outputs.train", "outputs.evaluate"
 
+NEWEST_GRID = "predictions/first.png"  # the grid that the run's description shows
 # column of history.csv -> metric; MLflow's charts group by what stands before the slash
 CURVES = {
     "train_loss": "train/loss",
@@ -117,16 +119,36 @@ def log_model(run: Run, folder: Path) -> None:
 
 def log_evaluation(run: Run, metrics: Path, findings: BandReport, folder: Path) -> None:
     """Record the evaluate stage's outputs: metrics.json, pictures, per-example predictions."""
-    run.log_metrics({f"final/{name}": value for name, value in json.loads(metrics.read_text()).items()})
+    numbers = json.loads(metrics.read_text())
+    run.log_metrics({f"final/{name}": value for name, value in numbers.items()})
+    run.set_description(_description(run.run_id, numbers, findings))
     inside = {True: "inside", False: "outside", None: "do not apply"}[findings.inside]
     run.set_tags({"reference.bands": inside, "reference.leak": str(findings.leak).lower()})
     _log_folder(run, folder, "evaluation")
     run.set_tags({EVALUATE_OUTPUTS: md5_of_folder(folder)})
 
 
+def _description(run_id: str, numbers: Mapping[str, float], findings: BandReport) -> str:
+    """Return what the run's page says on top: the headline numbers, the grid, the curves, the findings.
+
+    MLflow's UI serves a run's artifacts under this relative address.
+    """
+    lines = [
+        f"**Test accuracy {numbers['test_accuracy']:.4f}** (95% interval {numbers['test_accuracy_low']:.4f} to "
+        f"{numbers['test_accuracy_high']:.4f}), test loss {numbers['test_loss']:.4f}, "
+        f"train accuracy {numbers['train_accuracy']:.4f}"
+    ]
+    pictures = {"first predictions": NEWEST_GRID, "curves": "figures/curves.png"}
+    lines += [
+        f"![{name}](get-artifact?path={quote(path, safe='')}&run_uuid={run_id})" for name, path in pictures.items()
+    ]
+    return "\n\n".join([*lines, *(f"- {line}" for line in findings.words)])
+
+
 def log_predictions(run: Run, folder: Path, count: int) -> None:
     """Record the predict stage's grids; one of another size joins those that are there."""
     _log_folder(run, folder, f"predictions/first_{count}")
+    run.log_bytes((folder / "first.png").read_bytes(), NEWEST_GRID)
     run.set_tags({predict_outputs(count): md5_of_folder(folder)})
 
 

@@ -177,11 +177,12 @@ def fit_together(
     Raises ValueError where the models cannot share a pass: not the scratch implementation, some with and some without
     a bias or Nesterov's variant. Raises RuntimeError when there is no GPU where one is asked for.
     """
-    for what, values in {
+    kinds: dict[str, set[object]] = {
         "model.implementation other than scratch": {model.implementation for model in models} | {"scratch"},
         "model.bias true and false": {model.bias for model in models},
         "optimizer.nesterov true and false": {optimizer.nesterov for optimizer in optimizers},
-    }.items():
+    }
+    for what, values in kinds.items():
         if len(values) > 1:
             raise ValueError(f"{what} cannot share a pass; train these configurations in passes of their own")
     device = _device(settings.device)

@@ -57,7 +57,7 @@ class Standing:
 
     changes: Mapping[str, Any]
     accuracy: float
-    deviation: float  # between seeds, nan for one
+    deviation: float  # between seeds, which hold out other images too; nan for one
     loss: float
     failure: str | None
 

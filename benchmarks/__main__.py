@@ -1,0 +1,61 @@
+"""Measure every figure of speed and print them beside their targets; writes reports/benchmarks.{md,json}."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from benchmarks import measuring, pipeline_speed, training_speed
+from benchmarks.measuring import ROOT, Figure
+from softmax_regression import entry
+from softmax_regression.datasets import load
+from softmax_regression.files import write_atomically
+from softmax_regression.params import load_params
+
+NAME = "fashion_mnist"
+
+
+def main() -> None:
+    """Run all groups of benchmarks, or those named; tell each figure as soon as it is known."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="numpy lightning sklearn size gpu pipeline (all)")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, no scikit-learn: a look, no measurement")
+    options = parser.parse_args()
+    params, data = load_params(ROOT / "params.yaml"), ROOT / "data" / NAME
+    dataset = load(data, NAME, memory_map=True)
+    repeats = 1 if options.quick else 5
+    groups: dict[str, Callable[[], list[Figure]]] = {
+        "numpy": lambda: training_speed.over_numpy(dataset, params, repeats),
+        "lightning": lambda: training_speed.over_plain_lightning(dataset, params),
+        "sklearn": lambda: [] if options.quick else training_speed.to_accuracy(dataset, params),
+        "size": lambda: training_speed.against_size(
+            dataset, params, repeats, (1, 2) if options.quick else (1, 2, 4, 8)
+        ),
+        "gpu": lambda: training_speed.on_gpu(dataset, params, repeats),
+        "pipeline": lambda: pipeline_speed.whole_pipeline(data, dataset.train.images.nbytes),
+    }
+    if unknown := sorted(set(options.groups) - set(groups)):
+        raise ValueError(f"no group is called {unknown[0]!r}; choose from {', '.join(groups)}")
+    facts = measuring.surroundings()
+    print(*(f"{name}: {value}" for name, value in facts.items()), sep="; ", flush=True)
+    figures: list[Figure] = []
+    for name in options.groups or groups:
+        for figure in groups[name]():
+            figures.append(figure)
+            print(f"{figure.what}: {figure.value} (target: {figure.target}; {figure.detail})", flush=True)
+    write_atomically(ROOT / "reports" / "benchmarks.md", _markdown(figures, facts))
+    content = {"surroundings": facts, "figures": [asdict(figure) for figure in figures]}
+    write_atomically(ROOT / "reports" / "benchmarks.json", json.dumps(content, indent=2) + "\n")
+    print("written: reports/benchmarks.md and .json")
+
+
+def _markdown(figures: list[Figure], facts: dict[str, str]) -> str:
+    lines = ["| what | measured | target | how |", "|---|---|---|---|"]
+    lines += [f"| {one.what} | {one.value} | {one.target} | {one.detail} |" for one in figures]
+    return "\n".join([*lines, "", "; ".join(f"{name} {value}" for name, value in facts.items()), ""])
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,167 @@
+"""The training itself: against NumPy's floor, a plain Lightning build, scikit-learn; memory, size of data, GPU."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measuring, plain
+from benchmarks.measuring import Figure
+from softmax_regression.datasets import Dataset, Examples
+from softmax_regression.outcome import Epoch
+from softmax_regression.params import Params
+
+EPOCHS = 10
+# What a sweep over learning rate, weight decay and momentum has found by validation data, in half of its epochs.
+TUNED: dict[str, Any] = {"learning_rate": 0.1, "momentum": 0.9, "schedule": "cosine", "epochs": 20}
+
+
+def fit(
+    dataset: Dataset,
+    params: Params,
+    folder: Path | None = None,
+    on_epoch: Callable[[Sequence[Epoch]], None] = lambda history: None,
+    **changes: Any,
+) -> None:
+    """Train as the train stage does; `folder` keeps its checkpoint, `changes` are to its train and optimizer params."""
+    from softmax_regression import training
+
+    names = {name: value for name, value in changes.items() if name in type(params.train).model_fields}
+    settings = params.train.model_copy(update={"epochs": EPOCHS, "resume": False, **names})
+    optimizer = params.optimizer.model_copy(update={k: v for k, v in changes.items() if k not in names})
+    training.fit(
+        dataset.train,
+        ("test", dataset.test),
+        scale=dataset.scale,
+        num_classes=dataset.num_classes,
+        model=params.model,
+        optimizer=optimizer,
+        settings=settings,
+        on_epoch=on_epoch,
+        checkpoint=folder,
+    )
+
+
+def over_numpy(dataset: Dataset, params: Params, repeats: int) -> list[Figure]:
+    """Ten epochs with test curve, metrics and checkpoint, over the NumPy loop that evaluates as often."""
+    with tempfile.TemporaryDirectory() as folder:
+        tasks: dict[str, Callable[[], object]] = {
+            "ours": lambda: fit(dataset, params, Path(folder)),
+            "numpy": lambda: plain.numpy_loop(dataset, EPOCHS),
+        }
+        measuring.interleaved(tasks, 1)  # imports and first pages
+        seconds = measuring.interleaved(tasks, repeats)
+    return [
+        Figure(
+            "fit, ten epochs, over a bare NumPy loop",
+            f"{seconds['ours'] / seconds['numpy']:.2f}",
+            "at most 1.5 (ambition 1.2)",
+            f"{seconds['ours']:.2f} s over {seconds['numpy']:.2f} s, medians of {repeats}",
+        )
+    ]
+
+
+def over_plain_lightning(dataset: Dataset, params: Params) -> list[Figure]:
+    """One epoch of each, as the plain build takes minutes for ten; both evaluate the test set after it."""
+    with tempfile.TemporaryDirectory() as folder:
+        tasks: dict[str, Callable[[], object]] = {
+            "ours": lambda: fit(dataset, params, Path(folder), epochs=1),
+            "plain": lambda: plain.lightning_build(dataset, 1),
+        }
+        seconds = measuring.interleaved(tasks, 1)
+        ours = measuring.interleaved({"ours": tasks["ours"]}, 3)["ours"]
+    detail = f"one epoch: {seconds['plain']:.1f} s against {ours:.2f} s"
+    return [Figure("plain Lightning build over ours", f"{seconds['plain'] / ours:.0f}", "at least 10", detail)]
+
+
+def to_accuracy(dataset: Dataset, params: Params, iterations: int = 100) -> list[Figure]:
+    """Seconds until the test accuracy of scikit-learn's LogisticRegression is reached by the tuned configuration."""
+    started = time.perf_counter()
+    target = plain.library_accuracy(dataset, iterations)
+    library = time.perf_counter() - started
+    reached: list[float] = []
+    best = 0.0
+
+    def watch(history: Sequence[Epoch]) -> None:
+        nonlocal best
+        best = max(best, history[-1]["test_accuracy"])
+        if best >= target:
+            reached.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    fit(dataset, params, on_epoch=watch, **TUNED)
+    value = f"{library / reached[0]:.1f}" if reached else f"not reached: {best:.4f}"
+    ours = f"{reached[0]:.1f} s" if reached else "never"
+    what = f"scikit-learn (lbfgs, {iterations} iterations: {target:.4f}) over ours to the same accuracy"
+    return [Figure(what, value, "at least 5", f"{library:.1f} s against {ours}")]
+
+
+def against_size(dataset: Dataset, params: Params, repeats: int, factors: Sequence[int] = (1, 2, 4, 8)) -> list[Figure]:
+    """Seconds an example in an epoch over memory-mapped files of 1 to 8 times the data, relative to once."""
+    empty = Examples(dataset.test.images[:10], dataset.test.labels[:10])  # next to no evaluation
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = {str(factor): _epoch_of(_repeated(dataset, factor, empty, Path(folder)), params) for factor in factors}
+        measuring.interleaved(tasks, 1)
+        seconds = measuring.interleaved(tasks, repeats)
+    relative = {factor: seconds[str(factor)] / factor / seconds[str(factors[0])] for factor in factors}
+    worst = max(abs(value - 1) for value in relative.values())
+    detail = ", ".join(f"{factor}x: {value:.2f}" for factor, value in relative.items())
+    return [Figure("epoch time per example, 1x to 8x data", f"within {worst:.0%}", "within 10%", detail)]
+
+
+def peak_memory(data: Path, folder: Path, raw_bytes: int) -> list[Figure]:
+    """Peak memory of the train stage beyond its imports, in a process of its own, over the raw data."""
+    script = """
+import resource, sys
+sys.argv = ["train.py", *sys.argv[1:]]
+sys.path.insert(0, "pipeline")
+import train, mlflow.store.tracking.sqlalchemy_store, mlflow.pyfunc
+from softmax_regression import figures, training
+import matplotlib.backends.backend_agg, matplotlib.backends.backend_svg, PIL.Image
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+train.main()
+print(f"peak {before} {peak()}")
+"""
+    output = measuring.run([sys.executable, "-c", script, str(data), "artifacts/train"], folder)
+    before, after = map(int, output.split("peak ")[-1].split()[:2])
+    unit = 1024 if sys.platform == "linux" else 1  # getrusage counts kilobytes on Linux, bytes on macOS
+    beyond = (after - before) * unit
+    detail = f"{beyond / 1e6:.0f} MB beyond {before * unit / 1e6:.0f} MB of imports; raw data {raw_bytes / 1e6:.0f} MB"
+    return [
+        Figure("peak memory of train beyond imports, over raw data", f"{beyond / raw_bytes:.2f}", "at most 2.5", detail)
+    ]
+
+
+def on_gpu(dataset: Dataset, params: Params, repeats: int) -> list[Figure]:
+    """Ten epochs on the GPU, or no figure where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    fit(dataset, params, device="cuda", epochs=1)
+    seconds = statistics.median(measuring.timed(lambda: fit(dataset, params, device="cuda")) for _ in range(repeats))
+    return [Figure("ten epochs on the GPU", f"{seconds:.2f} s", "under 1 s", torch.cuda.get_device_name())]
+
+
+def _repeated(dataset: Dataset, factor: int, test: Examples, folder: Path) -> Dataset:
+    """Return the data set with its training examples `factor` times, in a memory map."""
+    path = folder / f"{factor}"
+    with path.open("wb") as file:
+        for _ in range(factor):
+            file.write(np.ascontiguousarray(dataset.train.images).tobytes())
+    shape = (factor * len(dataset.train), *dataset.example_shape)
+    images = np.memmap(path, dataset.train.images.dtype, "c", shape=shape)
+    train = Examples(images, np.tile(dataset.train.labels, factor))
+    return Dataset(dataset.name, dataset.class_names, dataset.scale, train, test)
+
+
+def _epoch_of(dataset: Dataset, params: Params) -> Callable[[], object]:
+    return lambda: fit(dataset, params, epochs=1)
