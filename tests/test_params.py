@@ -84,6 +84,22 @@ def test_the_advice_on_exponents_is_read_as_a_number(text: str) -> None:
     assert yaml.safe_load(advice) == float(text)
 
 
+@pytest.mark.parametrize("value", [1e-5, 2.5e-7, 1e-10])
+def test_a_number_as_dvc_writes_it_is_read(value: float, tmp_path: Path) -> None:
+    """`dvc exp run -S` writes small numbers as Python does, 1e-05: text to PyYAML, a number here."""
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.read_text().replace("weight_decay: 0.0", f"weight_decay: {value!r}"))
+    assert load_params(path).optimizer.weight_decay == value
+
+
+def test_a_number_as_people_write_it_is_told(tmp_path: Path) -> None:
+    """`1e-3` in the file is one clear line, as other YAML tools would read it as text."""
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.read_text().replace("weight_decay: 0.0", "weight_decay: 1e-3"))
+    with pytest.raises(ValueError, match=r"optimizer\.weight_decay: .* found '1e-3', which YAML reads as text"):
+        load_params(path)
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     """PyYAML alone would keep the last one without a word."""
     path = tmp_path / "params.yaml"

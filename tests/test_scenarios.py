@@ -322,13 +322,17 @@ def test_the_way_back_gives_the_same_weights(project: Project) -> None:
 def test_no_credential_is_recorded_or_printed(project: Project, tmp_path: Path) -> None:
     """Passwords in the tracking URI, the environment and a data source reach no file of the server, no line."""
     project.set("- ../shared/mnist", "- https://reader:open-sesame@example.org/mnist/")
-    secrets = {"MLFLOW_TRACKING_PASSWORD": "hunter2-hunter2", "AWS_SECRET_ACCESS_KEY": "abc/DEF+123456"}
+    secrets = {"AWS_SECRET_ACCESS_KEY": "abc/DEF+123456", "MLFLOW_TRACKING_PASSWORD": "hunter2-hunter2"}
+    note = project.root / "src/softmax_regression/note.py"
+    train = [sys.executable, "pipeline/train.py", "data/digits", "artifacts/train"]
     with server(tmp_path / "server") as (uri, _):
-        project.environment |= secrets
-        project.environment["MLFLOW_TRACKING_URI"] = uri.replace("//", "//me:swordfish1@")
-        (project.root / "src/softmax_regression/note.py").write_text('KEY = "hunter2-hunter2"\n')
-        text = project.call(sys.executable, "pipeline/train.py", "data/digits", "artifacts/train")
-        text += project.own("sync", "workspace") + project.own("show", "digits lr0.1 b256 e3 s0")
+        project.environment |= {"MLFLOW_TRACKING_URI": uri.replace("//", "//me:swordfish1@")}
+        text = project.call(*train)
+        note.write_text("".join(f'KEY = "{secret}"\n' for secret in secrets.values()))  # into code.diff
+        project.environment |= {"MLFLOW_TRACKING_URI": uri, **secrets}
+        text += project.call(*train) + project.own("sync", "workspace") + project.own("show")
+        text += project.own("show", "--diff")
+    assert text.count('KEY = "***"') == 2
     stored = b"".join(path.read_bytes() for path in (tmp_path / "server").rglob("*") if path.is_file())
     for secret in ("open-sesame", "swordfish1", *secrets.values()):
         assert secret not in text

@@ -7,6 +7,7 @@ one line that names the dotted key, what was found, and what to do.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -128,7 +129,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found; run from the project's root, where params.yaml is")
     try:
-        content = yaml.load(path.read_text(), Loader=_UniqueKeyLoader)
+        content = yaml.load(path.read_text(), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     return parse_params(content, str(path))
@@ -157,8 +158,12 @@ def flatten(section: BaseModel | dict[str, Any], prefix: str = "") -> dict[str, 
     return flat
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; this one refuses the second."""
+class _Loader(yaml.SafeLoader):
+    """PyYAML with two mends: equal keys are refused, and a number as DVC writes it is a number.
+
+    PyYAML keeps the last of two equal keys without a word. And it reads `1e-05` as text, which is how `dvc exp run -S`
+    writes 0.00001 (as Python does: a sign and two digits in the exponent); `1e-3`, as people write it, stays refused.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -170,6 +175,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]+)?e[-+][0-9]{2,}$"), list("-+0123456789")
+)
 
 
 def _explain(problem: dict[str, Any]) -> str:
