@@ -16,7 +16,17 @@ from softmax_regression.runs import RunRecord
 from softmax_regression.tracking import Store
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("src", "pipeline", "dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
+PARTS = (
+    "src",
+    "pipeline",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvc/plots",
+    ".dvcignore",
+    ".gitignore",
+)
 
 
 @dataclass
