@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from softmax_regression.connection import explain, impatience, settle_environment, without_credentials
+from softmax_regression.redaction import redact
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
@@ -72,3 +73,12 @@ def test_a_local_store_is_told_from_a_server(tmp_path: Path) -> None:
     assert explain(f"sqlite:///{tmp_path}/mlflow.db", OSError(28, "No space left on device")).startswith(
         f"the MLflow store sqlite:///{tmp_path}/mlflow.db does not take a call: No space left on device; see"
     )
+
+
+def test_a_password_that_the_uri_replaces_stays_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a password in the variable and another in the URI, neither is ever shown."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "someone")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "first-secret")
+    monkeypatch.setenv("REPLACED_TRACKING_PASSWORD", "")
+    without_credentials("http://ann:second-secret@localhost:1")
+    assert redact("first-secret second-secret") == "*** ***"

@@ -218,7 +218,7 @@ def test_a_killed_training_goes_on_into_the_same_run(trained: Project, tmp_path:
     )
     resumed = project.runs()[-1]
     assert (resumed.run_id, resumed.live) == (killed.run_id, True)
-    assert len(project.store().history(resumed.run_id, ["train/loss"])["train/loss"]) == 150
+    assert len(project.store().history(resumed.run_id, ["curves/train_loss"])["curves/train_loss"]) == 150
     if number == signal.SIGKILL:
         project.call(sys.executable, "pipeline/train.py", "data/digits", "fresh")
         assert (project.root / "fresh/model.safetensors").read_bytes() == project.weights()
@@ -291,7 +291,7 @@ def test_a_server_that_dies_while_dvc_trains(project: Project, tmp_path: Path) -
         assert "nothing to do" in project.own("sync", "workspace")
         (run,) = project.runs()
         assert (run.run_id, run.live, run.tags["experiment.restored"]) == (before.run_id, True, "completed")
-        assert len(project.store().history(run.run_id, ["train/loss"])["train/loss"]) == 150
+        assert len(project.store().history(run.run_id, ["curves/train_loss"])["curves/train_loss"]) == 150
         assert {"evaluation", "predictions"} <= set(project.store().artifacts(run.run_id))
 
 

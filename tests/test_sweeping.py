@@ -59,7 +59,7 @@ def test_a_sweep_is_recorded_ranked_and_written(project: Path) -> None:
         *[("1e+38", seed, "FAILED") for seed in "01"],
     ]
     finished = next(record for record in children if record.status == "FINISHED")
-    curve = store.history(finished.run_id, ["validation/accuracy"])["validation/accuracy"]
+    curve = store.history(finished.run_id, ["curves/validation_accuracy"])["curves/validation_accuracy"]
     assert [step for step, _ in curve] == [1, 2]
     assert finished.metrics["final/validation_accuracy"] == curve[-1][1]
     assert not any("test" in name for record in records for name in record.metrics)

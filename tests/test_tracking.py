@@ -199,11 +199,11 @@ def test_a_second_attempt_supersedes_the_first_when_it_finishes(store: Store) ->
 def test_curves_come_back_as_they_went(store: Store) -> None:
     """History is in order of step; what is recorded twice is there once; NaN and infinity pass."""
     run = store.start_run("a", "c", {})
-    run.log_steps([(step, {"train/loss": 1 / step, "odd": float("inf")}) for step in (1, 2, 10)])
-    run.log_metrics({"train/loss": float("nan")}, 11)
-    store.continue_run(run.run_id).log_steps([(2, {"train/loss": 0.5}), (3, {"train/loss": 0.3})])
-    curve = store.history(run.run_id, ["train/loss", "absent"])
-    assert curve["train/loss"][:-1] == [(1, 1.0), (2, 0.5), (3, 0.3), (10, 0.1)]
+    run.log_steps([(step, {"curves/train_loss": 1 / step, "odd": float("inf")}) for step in (1, 2, 10)])
+    run.log_metrics({"curves/train_loss": float("nan")}, 11)
+    store.continue_run(run.run_id).log_steps([(2, {"curves/train_loss": 0.5}), (3, {"curves/train_loss": 0.3})])
+    curve = store.history(run.run_id, ["curves/train_loss", "absent"])
+    assert curve["curves/train_loss"][:-1] == [(1, 1.0), (2, 0.5), (3, 0.3), (10, 0.1)]
     assert curve["absent"] == []
 
 

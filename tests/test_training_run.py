@@ -65,7 +65,7 @@ def test_an_error_ends_the_run_at_once(root: Path, experiment: Experiment) -> No
         raise RuntimeError("the loss is not finite")
     (run,) = Store.open(root).attempts(experiment.config_key)
     assert run.status == "FAILED"
-    assert run.metrics["train/loss"] == 0.5
+    assert run.metrics["curves/train_loss"] == 0.5
     assert "not finite" in run.tags["experiment.error"]
 
 

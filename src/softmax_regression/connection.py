@@ -54,6 +54,8 @@ def without_credentials(uri: str) -> str:
     if parts.scheme not in ("http", "https") or parts.username is None:
         return uri
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    if replaced := os.environ.get("MLFLOW_TRACKING_PASSWORD"):
+        os.environ["REPLACED_TRACKING_PASSWORD"] = replaced  # `redact` must go on hiding it
     os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 

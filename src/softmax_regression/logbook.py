@@ -25,13 +25,13 @@ TRAIN_OUTPUTS, EVALUATE_OUTPUTS = "outputs.train", "outputs.evaluate"
 NEWEST_GRID = "predictions/first.png"  # the grid that the run's description shows
 # column of history.csv -> metric; MLflow's charts group by what stands before the slash
 CURVES = {
-    "train_loss": "train/loss",
-    "train_accuracy": "train/accuracy",
-    "test_loss": "test/loss",
-    "test_accuracy": "test/accuracy",
-    "validation_loss": "validation/loss",
-    "validation_accuracy": "validation/accuracy",
-    "learning_rate": "train/learning_rate",
+    "train_loss": "curves/train_loss",
+    "train_accuracy": "curves/train_accuracy",
+    "test_loss": "curves/test_loss",
+    "test_accuracy": "curves/test_accuracy",
+    "validation_loss": "curves/validation_loss",
+    "validation_accuracy": "curves/validation_accuracy",
+    "learning_rate": "curves/learning_rate",
 }
 
 
@@ -84,8 +84,8 @@ def final_training_metrics(history: Sequence[Epoch]) -> dict[str, float]:
         metrics |= {
             "final/validation_loss": last["validation_loss"],
             "final/validation_accuracy": last["validation_accuracy"],
-            "best/validation_accuracy": best["validation_accuracy"],
-            "best/epoch": best["epoch"],
+            "validation_best/accuracy": best["validation_accuracy"],
+            "validation_best/epoch": best["epoch"],
         }
     return metrics
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from softmax_regression import numpy_solver
 from softmax_regression.datasets import Dataset, Examples, hold_out
+from softmax_regression.entry import without_collecting
 from softmax_regression.metrics import accuracy, cross_entropy
 from softmax_regression.outcome import Epoch, Outcome, snapshot_epochs
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
@@ -40,7 +41,8 @@ def solve(
         training, held_out = (Examples(training.images[part], training.labels[part]) for part in (kept, out))
         name = "validation"
     if train.solver == "sgd":
-        from softmax_regression import training as lightning  # seconds of imports that the NumPy solver does not need
+        with without_collecting():  # seconds of imports, which the NumPy solver does not need
+            from softmax_regression import training as lightning
     with Progress(train.epochs) as progress:
 
         def tell(history: Sequence[Epoch]) -> None:

@@ -106,7 +106,7 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
             raise RuntimeError(f"no configuration stayed finite; the first: {ranking[0].failure}")
         write_atomically(output / "best.yaml", best_yaml(ranking[0].changes))
         parent.log_file(output / "best.yaml")
-        parent.log_metrics({"best/validation_accuracy": ranking[0].accuracy, "best/validation_loss": ranking[0].loss})
+        parent.log_metrics({"validation_best/accuracy": ranking[0].accuracy, "validation_best/loss": ranking[0].loss})
     return summary(ranking, output, store.ui_command())
 
 

@@ -7,13 +7,11 @@ MLflow is imported when a store is opened, not with this module: it takes 1 s, a
 
 from __future__ import annotations
 
-import gc
 import getpass
 import importlib
 import json
 import logging
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +27,7 @@ from softmax_regression.connection import (
     settle_environment,
     without_credentials,
 )
+from softmax_regression.entry import without_collecting
 from softmax_regression.recording import Point, Run
 from softmax_regression.redaction import redact
 from softmax_regression.runs import ATTEMPT, CONFIG, ERROR, KILLED, RunRecord
@@ -347,7 +346,7 @@ def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
 def _load_mlflow(*, local: bool) -> None:
     """Import MLflow, quiet: its errors reach people as exceptions, its notices are nothing that they can act on."""
     settle_environment()
-    with warnings.catch_warnings(), _without_collecting():
+    with warnings.catch_warnings(), without_collecting():
         warnings.simplefilter("ignore", DeprecationWarning)  # of MLflow's use of SQLAlchemy, and the like
         importlib.import_module("mlflow.tracking")
         if local:
@@ -355,20 +354,6 @@ def _load_mlflow(*, local: bool) -> None:
     if not os.environ.get("MLFLOW_LOGGING_LEVEL"):
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Keep the garbage collector from walking the 270,000 objects that MLflow brings: 0.5 s of each stage."""
-    if "mlflow" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
 
 
 def _create(uri: str, artifacts: Path, experiment: str) -> None:
