@@ -10,7 +10,7 @@ from dataclasses import asdict
 from benchmarks import measuring, pipeline_speed, training_speed
 from benchmarks.measuring import ROOT, Figure
 from softmax_regression import entry
-from softmax_regression.datasets import load
+from softmax_regression.data.datasets import load
 from softmax_regression.files import write_atomically
 from softmax_regression.params import load_params
 

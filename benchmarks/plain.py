@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.datasets import Dataset, Examples
+from softmax_regression.data.datasets import Dataset, Examples
 
 Weights = npt.NDArray[np.float32]
 

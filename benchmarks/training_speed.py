@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks import measuring, plain
 from benchmarks.measuring import Figure
-from softmax_regression.datasets import Dataset, Examples
-from softmax_regression.outcome import Epoch
+from softmax_regression.data.datasets import Dataset, Examples
 from softmax_regression.params import Params
+from softmax_regression.training.outcome import Epoch
 
 EPOCHS = 10
 # What a sweep over learning rate, weight decay and momentum has found by validation data, in half of its epochs.
@@ -31,7 +31,7 @@ def fit(
     **changes: Any,
 ) -> None:
     """Train as the train stage does; `folder` keeps its checkpoint, `changes` are to its train and optimizer params."""
-    from softmax_regression import training
+    from softmax_regression.training import lightning as training
 
     names = {name: value for name, value in changes.items() if name in type(params.train).model_fields}
     settings = params.train.model_copy(update={"epochs": EPOCHS, "resume": False, **names})
@@ -123,7 +123,8 @@ import resource, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 sys.path.insert(0, "pipeline")
 import train, mlflow.store.tracking.sqlalchemy_store, mlflow.pyfunc
-from softmax_regression import figures, training
+from softmax_regression.results import figures
+from softmax_regression.training import lightning as training
 import matplotlib.backends.backend_agg, matplotlib.backends.backend_svg, PIL.Image
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()

@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
-from softmax_regression import entry, evaluation, logbook, tracked
-from softmax_regression.datasets import load
+from softmax_regression import entry
+from softmax_regression.data.datasets import load
 from softmax_regression.experiment import read_experiment
 from softmax_regression.files import write_atomically
-from softmax_regression.outcome import read_history, read_model
 from softmax_regression.params import load_params
+from softmax_regression.results import evaluation
+from softmax_regression.tracking import logbook, tracked
+from softmax_regression.training.outcome import read_history, read_model
 
 
 def main() -> None:

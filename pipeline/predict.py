@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
-from softmax_regression import entry, logbook, tracked
-from softmax_regression.datasets import load
+from softmax_regression import entry
+from softmax_regression.data.datasets import load
 from softmax_regression.experiment import read_experiment
-from softmax_regression.outcome import read_model
 from softmax_regression.params import load_params
-from softmax_regression.prediction import write_predictions
+from softmax_regression.results.prediction import write_predictions
+from softmax_regression.tracking import logbook, tracked
+from softmax_regression.training.outcome import read_model
 
 
 def main() -> None:

@@ -4,14 +4,14 @@ import sys
 from pathlib import Path
 
 from softmax_regression import entry
-from softmax_regression.datasets import load
-from softmax_regression.drawing import write_training_pictures
+from softmax_regression.data.datasets import load
 from softmax_regression.experiment import describe
-from softmax_regression.outcome import write_outcome
 from softmax_regression.params import load_params
-from softmax_regression.solving import solve
-from softmax_regression.tracked import read_report
-from softmax_regression.training_run import TrainingRun
+from softmax_regression.results.drawing import write_training_pictures
+from softmax_regression.tracking.tracked import read_report
+from softmax_regression.tracking.training_run import TrainingRun
+from softmax_regression.training.outcome import write_outcome
+from softmax_regression.training.solving import solve
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from softmax_regression import idx
+from softmax_regression.data import idx
 from softmax_regression.experiment import Experiment, experiment_name
-from softmax_regression.metrics import wilson_interval
-from softmax_regression.runs import DVC_EXPERIMENT
-from softmax_regression.tracking import Store
+from softmax_regression.results.metrics import wilson_interval
+from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.tracking.runs import DVC_EXPERIMENT
 
 N = 300
 LABELS = np.arange(N) % 3

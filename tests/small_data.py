@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from softmax_regression import idx
-from softmax_regression.datasets import Examples
+from softmax_regression.data import idx
+from softmax_regression.data.datasets import Examples
+from softmax_regression.data.registry import PARTS, Entry
 from softmax_regression.files import sha256_of
-from softmax_regression.registry import PARTS, Entry
 
 NAMES = dict(
     zip(

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from softmax_regression.batches import EvaluationBatches, Minibatches
-from softmax_regression.sgd import SGD
-from softmax_regression.softmax import SoftmaxRegression, loss_and_gradients
+from softmax_regression.mathematics.batches import EvaluationBatches, Minibatches
+from softmax_regression.mathematics.sgd import SGD
+from softmax_regression.mathematics.softmax import SoftmaxRegression, loss_and_gradients
 
 EXAMPLES = 23
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_data import make_examples
 
-from softmax_regression.datasets import Dataset
+from softmax_regression.data.datasets import Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import measuring, plain

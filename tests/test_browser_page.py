@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from run_store import RATE_01, RATE_05, RATE_09, filled_project
 
-from softmax_regression.compare import compare
-from softmax_regression.comparison_page import write_page
-from softmax_regression.tracking import Store
+from softmax_regression.comparing.compare import compare
+from softmax_regression.comparing.comparison_page import write_page
+from softmax_regression.tracking.mlflow_store import Store
 
 pytestmark = pytest.mark.browser
 

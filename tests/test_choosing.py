@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from run_store import NOT_EVALUATED, OTHER_DATA, RATE_01, RATE_05, RATE_09, filled_project
 
-from softmax_regression.choosing import best_run, choose
-from softmax_regression.runs import RunRecord
-from softmax_regression.tracking import Store
+from softmax_regression.comparing.choosing import best_run, choose
+from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.tracking.runs import RunRecord
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,12 @@ from run_store import (
     filled_project,
 )
 
-from softmax_regression.compare import compare, read_test_images
-from softmax_regression.comparison import Comparison, differing_params
+from softmax_regression.comparing.compare import compare, read_test_images
+from softmax_regression.comparing.comparison import Comparison, differing_params
 from softmax_regression.experiment import Experiment
-from softmax_regression.metrics import wilson_interval
-from softmax_regression.statistics import compare_configurations, compare_models
-from softmax_regression.tracking import Store
+from softmax_regression.results.metrics import wilson_interval
+from softmax_regression.results.statistics import compare_configurations, compare_models
+from softmax_regression.tracking.mlflow_store import Store
 
 # Two ways to the same float64 figure differ by rounding only.
 DIGITS = 1e-12

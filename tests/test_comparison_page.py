@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from run_store import CLASS_NAMES, RATE_01, RATE_05, RATE_09, filled_project
 
-from softmax_regression.compare import compare
-from softmax_regression.comparison import Comparison, disagreement
-from softmax_regression.comparison_page import page, write_page
-from softmax_regression.run_files import Predictions
-from softmax_regression.tracking import Store
+from softmax_regression.comparing.compare import compare
+from softmax_regression.comparing.comparison import Comparison, disagreement
+from softmax_regression.comparing.comparison_page import page, write_page
+from softmax_regression.comparing.run_files import Predictions
+from softmax_regression.tracking.mlflow_store import Store
 
 VOID = {"meta", "link", "img", "br"}  # elements without an end
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from run_store import RATE_01, RATE_05, RATE_09, filled_project
 
-from softmax_regression.compare import compare
-from softmax_regression.comparison_text import compare_text
-from softmax_regression.tracking import Store
+from softmax_regression.comparing.compare import compare
+from softmax_regression.comparing.comparison_text import compare_text
+from softmax_regression.tracking.mlflow_store import Store
 
 
 @pytest.fixture(scope="module")

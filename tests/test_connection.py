@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from softmax_regression.connection import explain, impatience, settle_environment, without_credentials
 from softmax_regression.redaction import redact
+from softmax_regression.tracking.connection import explain, impatience, settle_environment, without_credentials
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 

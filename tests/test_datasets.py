@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from small_data import make_entry, make_examples, make_parts, write_folder
 
-from softmax_regression import idx, registry
-from softmax_regression.datasets import Dataset, Examples, assemble, hold_out, load, resize
-from softmax_regression.registry import PARTS, Entry
+from softmax_regression.data import idx, registry
+from softmax_regression.data.datasets import Dataset, Examples, assemble, hold_out, load, resize
+from softmax_regression.data.registry import PARTS, Entry
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_no_examples_is_no_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reading_needs_numpy_alone() -> None:
     """No framework, no Pillow, no scikit-learn and no requests is loaded by the reading of data."""
-    code = "import softmax_regression.datasets, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import softmax_regression.data.datasets, sys; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "numpy" in loaded
     assert not set(loaded) & {"torch", "torchvision", "sklearn", "scipy", "PIL", "requests", "tqdm", "yaml"}

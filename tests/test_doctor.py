@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from softmax_regression import doctor as module
-from softmax_regression.doctor import Finding, doctor
 from softmax_regression.files import md5_of_folder
+from softmax_regression.tracking import doctor as module
+from softmax_regression.tracking.doctor import Finding, doctor
 
 ROOT = Path(__file__).parents[1]
 

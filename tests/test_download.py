@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from small_data import NAMES, make_parts, write_published
 
-from softmax_regression import registry
-from softmax_regression.datasets import Dataset, Examples, load
-from softmax_regression.download import can_download, describe, download
+from softmax_regression.data import registry
+from softmax_regression.data.datasets import Dataset, Examples, load
+from softmax_regression.data.download import can_download, describe, download
+from softmax_regression.data.registry import PARTS
+from softmax_regression.data.sources import NoSourceError
 from softmax_regression.files import sha256_of
 from softmax_regression.params import load_params
-from softmax_regression.registry import PARTS
-from softmax_regression.sources import NoSourceError
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "fashion-mnist"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import small_data
 
-from softmax_regression.datasets import Dataset, Examples
-from softmax_regression.drawing import live_curves, write_training_pictures
-from softmax_regression.outcome import Epoch, Outcome
+from softmax_regression.data.datasets import Dataset, Examples
+from softmax_regression.results.drawing import live_curves, write_training_pictures
+from softmax_regression.training.outcome import Epoch, Outcome
 
 HISTORY = [
     Epoch(epoch=epoch, train_loss=1 / epoch, train_accuracy=0.5, test_loss=1 / epoch, test_accuracy=0.5)

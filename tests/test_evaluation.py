@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softmax_regression.datasets import Examples
-from softmax_regression.evaluation import (
+from softmax_regression.data.datasets import Examples
+from softmax_regression.params import ClosingChecks, flatten, load_params
+from softmax_regression.results.evaluation import (
     Evaluation,
     evaluate,
     failed_checks,
@@ -19,8 +20,7 @@ from softmax_regression.evaluation import (
     metrics_json,
     write_evaluation,
 )
-from softmax_regression.outcome import Epoch, Model
-from softmax_regression.params import ClosingChecks, flatten, load_params
+from softmax_regression.training.outcome import Epoch, Model
 
 HISTORY = [Epoch(epoch=1, train_loss=0.4, train_accuracy=0.9)]
 # Two features, two classes: class 1 where the second is larger. The logits are 10 times the features.

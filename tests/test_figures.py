@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from softmax_regression import figures
-from softmax_regression.figures import Array
+from softmax_regression.results import figures
+from softmax_regression.results.figures import Array
 
 FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -239,7 +239,7 @@ def test_files_hold_no_date_and_no_version() -> None:
 CHILD = """
 import hashlib, sys
 import numpy as np
-from softmax_regression import figures
+from softmax_regression.results import figures
 images = (np.arange(3 * 64) % 256).astype(np.uint8).reshape(3, 8, 8)
 grid = figures.prediction_grid(images, np.array([0, 1, 1]), np.array([0, 1, 0]), ["cat", "dog"])
 curve = {"train_loss": [0.7, 0.5], "train_accuracy": [0.7, 0.8], "test_accuracy": [0.72, 0.79]}
@@ -252,7 +252,7 @@ print("matplotlib.pyplot" in sys.modules)
 def test_the_same_input_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:
     """Hash seed, a person's own matplotlibrc and a second drawing change no byte; pyplot is never imported."""
     (tmp_path / "matplotlibrc").write_text("font.size: 30\naxes.facecolor: black\nsvg.fonttype: none\n")
-    source = str(Path(figures.__file__).parents[1])
+    source = str(Path(figures.__file__).parents[2])
     surroundings = os.environ | {"PYTHONPATH": source, "PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path)}
     child = subprocess.run(
         [sys.executable, "-c", CHILD], env=surroundings, capture_output=True, text=True, check=True, timeout=60

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from softmax_regression.implementations import IMPLEMENTATIONS, Implementation, build
+from softmax_regression.mathematics.implementations import IMPLEMENTATIONS, Implementation, build
 from softmax_regression.params import load_params
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from run_store import add_run, filled_project
 
-from softmax_regression.leaderboard import Leaderboard, leaderboard, leaderboard_text
-from softmax_regression.metrics import wilson_interval
-from softmax_regression.runs import RunRecord
-from softmax_regression.tracking import Store
+from softmax_regression.comparing.leaderboard import Leaderboard, leaderboard, leaderboard_text
+from softmax_regression.results.metrics import wilson_interval
+from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.tracking.runs import RunRecord
 
 
 @pytest.fixture(scope="module")

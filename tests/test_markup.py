@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from softmax_regression.markup import Markup, paragraphs, picture, pixels, table, text
+from softmax_regression.comparing.markup import Markup, paragraphs, picture, pixels, table, text
 
 NASTY = '<script>"&'
 SAFE = "&lt;script&gt;&quot;&amp;"

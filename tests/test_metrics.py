@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_su
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from statsmodels.stats.proportion import proportion_confint
 
-from softmax_regression import metrics
-from softmax_regression.metrics import BOOK_RECIPE, Interval, closing_checks, reference_bands
+from softmax_regression.results import metrics
+from softmax_regression.results.metrics import BOOK_RECIPE, Interval, closing_checks, reference_bands
 
 # Sums of some hundred float64 terms of size 1: a few units in the last place.
 ROUNDING = 1e-12
@@ -30,7 +30,7 @@ def rng() -> np.random.Generator:
 def test_import_loads_numpy_alone() -> None:
     """Importing the module loads neither scipy nor torch."""
     code = (
-        "import sys, softmax_regression.metrics\n"
+        "import sys, softmax_regression.results.metrics\n"
         "assert 'numpy' in sys.modules\n"
         "print([m for m in ('scipy', 'torch', 'sklearn') if m in sys.modules])"
     )

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softmax_regression import numpy_solver
-from softmax_regression.numpy_solver import Progress, Solution, fit, loss_and_gradients, softmax
+from softmax_regression.mathematics import numpy_solver
+from softmax_regression.mathematics.numpy_solver import Progress, Solution, fit, loss_and_gradients, softmax
 
 
 def small_problem(examples: int = 40, seed: int = 0) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import small_data
 
-from softmax_regression.datasets import Dataset
+from softmax_regression.data.datasets import Dataset
 from softmax_regression.experiment import Experiment, read_experiment
 from softmax_regression.files import sha256_of
-from softmax_regression.outcome import (
+from softmax_regression.training.outcome import (
     Epoch,
     Outcome,
     columns,
@@ -25,7 +25,7 @@ HISTORY = [
     Epoch(epoch=1, train_loss=0.1 + 0.2, train_accuracy=0.5, test_loss=1 / 3, test_accuracy=0.25, learning_rate=0.1),
     Epoch(epoch=2, train_loss=0.25, train_accuracy=0.75, test_loss=0.3, test_accuracy=0.5, learning_rate=0.1),
 ]
-WEIGHT = np.arange(12, dtype=np.float32).reshape(3, 4) / 7
+WEIGHT = (np.arange(12).reshape(3, 4) / 7).astype(np.float32)
 BIAS = np.array([0.5, -0.5, 0.0], dtype=np.float32)
 EXPERIMENT = Experiment(params={"data.name": "small"}, data={}, code={})
 

@@ -9,10 +9,10 @@ import pytest
 import small_data
 from PIL import Image
 
-from softmax_regression.datasets import Dataset
+from softmax_regression.data.datasets import Dataset
 from softmax_regression.experiment import Experiment
-from softmax_regression.outcome import Epoch, Outcome, write_outcome
-from softmax_regression.own_pictures import TRAIN, predict_pictures
+from softmax_regression.results.own_pictures import TRAIN, predict_pictures
+from softmax_regression.training.outcome import Epoch, Outcome, write_outcome
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_params_cannot_be_changed() -> None:
     """Parsed params are frozen: no code can change what was asked for."""
     params = load_params(COMMITTED)
     with pytest.raises(ValueError, match="frozen"):
-        params.train.epochs = 3
+        params.train.epochs = 3  # type: ignore[misc]  # that is the test
 
 
 def test_flat_params_have_dotted_names() -> None:

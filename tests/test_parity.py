@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from softmax_regression import parity
-from softmax_regression.batches import EvaluationBatches, Minibatches
+from softmax_regression.mathematics import parity
+from softmax_regression.mathematics.batches import EvaluationBatches, Minibatches
+from softmax_regression.mathematics.parity import Row
 from softmax_regression.params import ModelParams, OptimizerParams
-from softmax_regression.parity import Row
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "fashion-mnist"
 BOOK: dict[str, Any] = {

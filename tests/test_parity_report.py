@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from softmax_regression.download import download
-from softmax_regression.parity_report import parity_report
+from softmax_regression.data.download import download
+from softmax_regression.training.parity_report import parity_report
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softmax_regression.pictures import Picture, read_picture
+from softmax_regression.results.pictures import Picture, read_picture
 
 SHAPE = (28, 28)
 

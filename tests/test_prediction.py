@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import small_data
 
-from softmax_regression.datasets import Examples
-from softmax_regression.outcome import Model
-from softmax_regression.prediction import write_predictions
+from softmax_regression.data.datasets import Examples
+from softmax_regression.results.prediction import write_predictions
+from softmax_regression.training.outcome import Model
 
 IMAGES = small_data.make_examples(40, (6, 6), 3, seed=2)
 

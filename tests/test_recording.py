@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softmax_regression.connection import StoreUnavailableError
-from softmax_regression.recording import Run
+from softmax_regression.tracking.connection import StoreUnavailableError
+from softmax_regression.tracking.recording import Run
 
 
 class Shelf:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+from softmax_regression.data.registry import DATA_SETS, PARTS, entry_of
 from softmax_regression.params import MakeClassification
-from softmax_regression.registry import DATA_SETS, PARTS, entry_of
 
 ROOT = Path(__file__).parents[1]
 PROGRAM_B: dict[str, Any] = {

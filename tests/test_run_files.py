@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from run_store import CLASS_NAMES, LABELS, NOT_EVALUATED, RATE_05, filled_project
 
-from softmax_regression.run_files import RunFiles
-from softmax_regression.tracking import Store
+from softmax_regression.comparing.run_files import RunFiles
+from softmax_regression.tracking.mlflow_store import Store
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from softmax_regression.runs import RunRecord, resolve
+from softmax_regression.tracking.runs import RunRecord, resolve
 
 
 def record(run_id: str, name: str, status: str = "FINISHED", **tags: str) -> RunRecord:

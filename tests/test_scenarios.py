@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from scratch_project import Project, make_project
 
-from softmax_regression.runs import RunRecord
+from softmax_regression.tracking.runs import RunRecord
 
 pytestmark = [
     pytest.mark.slow,
@@ -297,7 +297,7 @@ def test_a_server_that_dies_while_dvc_trains(project: Project, tmp_path: Path) -
 
 def test_the_way_back_gives_the_same_weights(project: Project) -> None:
     """The commands that `show` prints rebuild a run of edited code and params from a clean checkout."""
-    code = project.root / "src/softmax_regression/solving.py"
+    code = project.root / "src/softmax_regression/training/solving.py"
     code.write_text(code.read_text() + "\n# tried out\n")
     project.set("learning_rate: 0.1", "learning_rate: 0.25")
     project.dvc("repro", "train")

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from run_store import PARAMS, RATE_01, add_run, filled_project
 
-from softmax_regression.experiment import Experiment
-from softmax_regression.run_files import RunFiles
-from softmax_regression.runs import RunRecord
-from softmax_regression.seeds import (
+from softmax_regression.comparing.run_files import RunFiles
+from softmax_regression.comparing.seeds import (
     NoiseBetweenSeeds,
     by_configuration,
     configuration_key,
@@ -18,8 +16,10 @@ from softmax_regression.seeds import (
     noise_between_seeds,
     siblings_of,
 )
-from softmax_regression.statistics import SeedNoise
-from softmax_regression.tracking import Store
+from softmax_regression.experiment import Experiment
+from softmax_regression.results.statistics import SeedNoise
+from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.tracking.runs import RunRecord
 
 DATA = {"train-images": "d1", "test-images": "d1"}
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from softmax_regression import servable
+from softmax_regression.tracking import servable
 
 
 @pytest.mark.parametrize(("shape", "scale", "dtype"), [((28, 28), 255.0, "uint8"), ((2,), 1.0, "float64")])

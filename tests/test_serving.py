@@ -21,7 +21,7 @@ import pytest
 from safetensors.numpy import save_file
 from scipy.special import softmax
 
-from softmax_regression import servable
+from softmax_regression.tracking import servable
 
 NAMES = ("T-shirt/top", "class", "Bag")  # one of them is also the name of a column
 SHAPE = (4, 3)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim import lr_scheduler
 
-from softmax_regression.sgd import SGD, Schedule, learning_rate_factor
-from softmax_regression.softmax import SoftmaxRegression, cross_entropy, loss_and_gradients
+from softmax_regression.mathematics.sgd import SGD, Schedule, learning_rate_factor
+from softmax_regression.mathematics.softmax import SoftmaxRegression, cross_entropy, loss_and_gradients
 
 # Five epochs of 23 examples in batches of 8, so that each ends with a batch of 7.
 EXAMPLES, BATCH, EPOCHS = 23, 8, 5

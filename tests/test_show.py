@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from softmax_regression.runs import RunRecord
-from softmax_regression.show import way_back
+from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.tracking.show import way_back
 
 RECORD = RunRecord(
     run_id="ab" * 16,

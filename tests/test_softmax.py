@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import softmax_regression
-from softmax_regression import numpy_solver
-from softmax_regression.softmax import (
+from softmax_regression.mathematics import numpy_solver
+from softmax_regression.mathematics.softmax import (
     RunningSums,
     SoftmaxRegression,
     check_label_range,
@@ -233,7 +233,7 @@ def test_check_label_range_of_no_labels() -> None:
 
 def ready_made(file: str) -> set[str]:
     """Return the ready-made softmaxes and losses that a source file of the package takes from a module or tensor."""
-    source = Path(softmax_regression.__file__).with_name(file).read_text()
+    source = (Path(softmax_regression.__file__).parent / "mathematics" / file).read_text()
     attributes = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
     return attributes & {"functional", "softmax", "log_softmax", "logsumexp", "cross_entropy", "nll_loss", "Softmax"}
 

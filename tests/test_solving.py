@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import small_data
 
-from softmax_regression.datasets import Dataset, assemble
-from softmax_regression.outcome import Epoch, Outcome
+from softmax_regression.data.datasets import Dataset, assemble
+from softmax_regression.data.registry import entry_of
 from softmax_regression.params import Params, load_params
-from softmax_regression.registry import entry_of
-from softmax_regression.solving import solve
+from softmax_regression.training.outcome import Epoch, Outcome
+from softmax_regression.training.solving import solve
 
 ROOT = Path(__file__).parents[1]
 SMALL = Dataset(

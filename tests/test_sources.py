@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from loopback import USER_INFO, Loopback, serve
 
-from softmax_regression.sources import NoSourceError, fetch, reachable
+from softmax_regression.data.sources import NoSourceError, fetch, reachable
 
 CONTENTS = {"a.gz": b"first" * 50, "b.gz": b"second" * 50, "c.gz": b"third" * 50}
 FILES = {name: f"sha256:{hashlib.sha256(content).hexdigest()}" for name, content in CONTENTS.items()}
@@ -23,7 +23,7 @@ ALL = set(CONTENTS.items())
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """Serve the files, reached without the proxy of the environment."""
-    importlib.import_module("softmax_regression.transfer")  # so that importing it takes no part of a limit below
+    importlib.import_module("softmax_regression.data.transfer")  # so that importing it takes no part of a limit below
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serve(CONTENTS) as loopback:
         yield loopback
@@ -203,7 +203,7 @@ def test_folders_alone_need_no_http(tmp_path: Path) -> None:
     """As long as folders serve, requests and tqdm are not imported; the first URL imports them."""
     source = write(tmp_path / "there")
     code = (
-        "import sys; from pathlib import Path; from softmax_regression.sources import fetch\n"
+        "import sys; from pathlib import Path; from softmax_regression.data.sources import fetch\n"
         f"def loaded(sources): fetch({FILES}, sources, Path(), 1, Path({str(tmp_path / 'here')!r}));"
         " print('requests' in sys.modules, 'tqdm' in sys.modules)\n"
         f"loaded([{source!r}]); loaded(['http://127.0.0.1:9/', {source!r}])"

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from softmax_regression import writers
-from softmax_regression.runs import CONFIG, KEY, KILLED, LIVE, RunRecord
-from softmax_regression.standing import Standing
+from softmax_regression.tracking import writers
+from softmax_regression.tracking.runs import CONFIG, KEY, KILLED, LIVE, RunRecord
+from softmax_regression.tracking.standing import Standing
 
 
 class Book(Standing):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from softmax_regression.states import State, at, experiments, workspace
+from softmax_regression.tracking.states import State, at, experiments, workspace
 
 
 def lock(train: str = "1.dir", evaluated: str = "1.dir", predicted: str = "1.dir", count: int = 6) -> dict[str, Any]:

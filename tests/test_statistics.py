@@ -17,9 +17,9 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from softmax_regression import statistics
-from softmax_regression.metrics import Interval
-from softmax_regression.statistics import (
+from softmax_regression.results import statistics
+from softmax_regression.results.metrics import Interval
+from softmax_regression.results.statistics import (
     ConfigurationComparison,
     ModelComparison,
     compare_all_configurations,
@@ -81,7 +81,7 @@ POINT = 0.01 / 0.248
 def test_import_loads_numpy_alone() -> None:
     """Importing the module loads neither scipy nor torch."""
     code = (
-        "import sys, softmax_regression.statistics\n"
+        "import sys, softmax_regression.results.statistics\n"
         "assert 'numpy' in sys.modules\n"
         "print([m for m in ('scipy', 'torch', 'sklearn') if m in sys.modules])"
     )

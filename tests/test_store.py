@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from softmax_regression import store
+from softmax_regression.tracking import store
 
 SCHEMA = """
 CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);

@@ -9,9 +9,9 @@ import pytest
 import torch
 from small_data import make_examples
 
-from softmax_regression import training
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
-from softmax_regression.sweep import ReplicaOutcome, fit_together
+from softmax_regression.training import lightning as training
+from softmax_regression.training.sweep import ReplicaOutcome, fit_together
 
 MODEL = ModelParams(implementation="scratch", init_std=0.01, bias=True)
 OPTIMIZER = OptimizerParams(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from softmax_regression.params import Params, load_params
-from softmax_regression.sweep_plan import Axis, Configuration, parse_axis, passes, patch, plan, with_seeds
+from softmax_regression.training.sweep_plan import Axis, Configuration, parse_axis, passes, patch, plan, with_seeds
 
 ROOT = Path(__file__).parents[1]
 VALIDATION = "data.validation_size=5000"

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from small_data import write_folder
 
-from softmax_regression import registry
-from softmax_regression.outcome import Epoch
+from softmax_regression.data import registry
 from softmax_regression.params import Params, load_params
-from softmax_regression.sweep import ReplicaOutcome
-from softmax_regression.sweep_plan import Configuration, parse_axis, plan
-from softmax_regression.sweeping import Trained, best_yaml, command, rank, run_sweep
-from softmax_regression.tracking import Store
+from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.training.outcome import Epoch
+from softmax_regression.training.sweep import ReplicaOutcome
+from softmax_regression.training.sweep_plan import Configuration, parse_axis, plan
+from softmax_regression.training.sweeping import Trained, best_yaml, command, rank, run_sweep
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softmax_regression.text_table import fits, text_table
+from softmax_regression.comparing.text_table import fits, text_table
 
 
 def test_columns_are_aligned_as_asked() -> None:

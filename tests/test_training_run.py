@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from softmax_regression.experiment import Experiment
-from softmax_regression.outcome import Epoch
-from softmax_regression.tracked import belongs_to, record, restore
-from softmax_regression.tracking import Store
-from softmax_regression.training_run import TrainingRun
+from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.tracking.tracked import belongs_to, record, restore
+from softmax_regression.tracking.training_run import TrainingRun
+from softmax_regression.training.outcome import Epoch
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # MLflow's own
 
@@ -133,8 +133,8 @@ def test_a_run_that_was_cut_off_is_completed(
     root: Path, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, same: bool
 ) -> None:
     """If its curves are the beginning of the outputs'; a run with others is left alone, a new one is made."""
-    from softmax_regression import logbook
     from softmax_regression.provenance import Origin
+    from softmax_regression.tracking import logbook
 
     monkeypatch.setattr(logbook, "log_training", lambda *arguments, **options: None)
     with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True) as training:

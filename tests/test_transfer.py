@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from loopback import Loopback, serve
 
-from softmax_regression.transfer import TransferError, any_answers, receive
+from softmax_regression.data.transfer import TransferError, any_answers, receive
 
 CONTENT = bytes(range(256)) * 2000  # 512 kB: several chunks
 

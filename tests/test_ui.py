@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from softmax_regression import ui
+from softmax_regression.tracking import ui
 
 
 def test_the_view_is_packed_as_the_ui_reads_it() -> None:

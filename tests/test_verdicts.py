@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from run_store import OTHER_CODE, RATE_01, RATE_05, RATE_09, filled_project
 
-from softmax_regression.compare import compare
-from softmax_regression.comparison import Comparison
-from softmax_regression.statistics import compare_configurations, compare_models
-from softmax_regression.tracking import Store
-from softmax_regression.verdicts import (
+from softmax_regression.comparing.compare import compare
+from softmax_regression.comparing.comparison import Comparison
+from softmax_regression.comparing.verdicts import (
     class_cells,
     class_verdict,
     configuration_verdicts,
@@ -22,6 +20,8 @@ from softmax_regression.verdicts import (
     pair_cells,
     short_answer,
 )
+from softmax_regression.results.statistics import compare_configurations, compare_models
+from softmax_regression.tracking.mlflow_store import Store
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import yaml
 
 from softmax_regression import workflow
 from softmax_regression.files import md5_of
-from softmax_regression.states import State
+from softmax_regression.tracking.states import State
 
 
 def state_of(root: Path) -> State:

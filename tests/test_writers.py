@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from softmax_regression import writers
+from softmax_regression.tracking import writers
 
-IDENTITY = "from softmax_regression.writers import identity; print(identity(), flush=True)"
+IDENTITY = "from softmax_regression.tracking.writers import identity; print(identity(), flush=True)"
 
 
 def ended_writer() -> str:

@@ -68,7 +68,12 @@ def describe(
     `data` holds the data params that the training reads; those that a made data set was made from are in the report.
     Params that only say how a training is carried out are left out.
     """
-    sections = {"data": {**data, **report.get("settings", {})}, "model": model, "optimizer": optimizer, "train": train}
+    sections: dict[str, BaseModel | dict[str, Any]] = {
+        "data": {**data, **report.get("settings", {})},
+        "model": model,
+        "optimizer": optimizer,
+        "train": train,
+    }
     params = {key: value for name, section in sections.items() for key, value in flatten(section, f"{name}.").items()}
     return Experiment(
         params={key: value for key, value in params.items() if key not in NOT_IDENTITY},

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from softmax_regression.download import can_download
+from softmax_regression.data.download import can_download
 from softmax_regression.experiment import read_experiment
 from softmax_regression.files import md5_of
 from softmax_regression.params import load_params
 from softmax_regression.provenance import git_commit
-from softmax_regression.states import State, experiments, workspace
-from softmax_regression.sync import outputs_of
+from softmax_regression.tracking.states import State, experiments, workspace
+from softmax_regression.tracking.sync import outputs_of
 
 OFFLINE_DATA = "digits"  # in scikit-learn's own package: always at hand
 OFFLINE_EXPERIMENT = "offline-digits"
@@ -78,7 +78,7 @@ def _is_current(state: State) -> bool:
 
 def summary(root: Path, outputs: Path) -> str:
     """Return what came out, in a few lines, from the outputs in `outputs` and the run in the store of `root`."""
-    from softmax_regression.tracking import Store
+    from softmax_regression.tracking.mlflow_store import Store
 
     train = outputs / "artifacts" / "train"
     experiment = read_experiment(train / "experiment.json")

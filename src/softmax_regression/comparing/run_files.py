@@ -1,0 +1,87 @@
+"""What a finished run keeps as files, read back from the store for a comparison. Shape: N test examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softmax_regression.experiment import Experiment, read_experiment
+from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.training.outcome import columns, read_history
+
+if TYPE_CHECKING:
+    from softmax_regression.tracking.mlflow_store import Store
+
+PREDICTIONS = "evaluation/predictions.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A model's answers on the test set in its order: labels and predictions (N,) int64 in [0, K)."""
+
+    labels: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Which predictions are right, (N,)."""
+        right: npt.NDArray[np.bool_] = self.labels == self.predicted
+        return right
+
+
+class RunFiles:
+    """The artifacts of runs, copied into `folder` when asked for, each once. A file that a run lacks is None."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._listed: dict[tuple[str, str], list[str]] = {}
+        self._experiments: dict[str, Experiment | None] = {}
+
+    def experiment(self, record: RunRecord) -> Experiment | None:
+        """Return the run's experiment.json."""
+        if record.run_id not in self._experiments:
+            path = self._fetch(record, "experiment.json")
+            self._experiments[record.run_id] = read_experiment(path) if path else None
+        return self._experiments[record.run_id]
+
+    def model_facts(self, record: RunRecord) -> Mapping[str, Any] | None:
+        """Return the run's model.json: data, class_names, example_shape, scale."""
+        path = self._fetch(record, "model.json")
+        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+    def history(self, record: RunRecord) -> dict[str, list[float]] | None:
+        """Return the run's curves by column ('train_loss', 'test_accuracy', ...), one value an epoch."""
+        path = self._fetch(record, "history.csv")
+        rows = read_history(path) if path else []
+        return columns(rows) if rows else None
+
+    def predictions(self, record: RunRecord) -> Predictions | None:
+        """Return what the run's model said about each test example. Raises ValueError for a damaged file."""
+        path = self._fetch(record, PREDICTIONS)
+        if path is None:
+            return None
+        try:
+            table = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(0, 1, 2), ndmin=2)
+            index, labels, predicted = table.astype(np.int64).T
+            if len(index) == 0 or not np.array_equal(index, np.arange(len(index))):
+                raise ValueError("its rows are not the test examples 0, 1, 2, ...")
+        except ValueError as error:
+            raise ValueError(
+                f"{PREDICTIONS} of the run {record} cannot be read: {error}; run `dvc repro -f evaluate`"
+            ) from error
+        return Predictions(labels, predicted)
+
+    def _fetch(self, record: RunRecord, path: str) -> Path | None:
+        folder = path.rpartition("/")[0]
+        if (record.run_id, folder) not in self._listed:
+            self._listed[record.run_id, folder] = self._store.artifacts(record.run_id, folder)
+        if path not in self._listed[record.run_id, folder]:
+            return None
+        return self._store.download(record.run_id, path, self._folder / record.run_id)

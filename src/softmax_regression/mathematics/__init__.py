@@ -1,0 +1,1 @@
+"""The mathematics by hand: softmax, cross-entropy, SGD, batches, and the twins it is proven against."""

@@ -1,0 +1,260 @@
+"""Training with Lightning: the module around the hand-coded layer, loss and SGD, and `fit`. The only Lightning file.
+
+Lightning keeps the loop: epochs, validation, devices, checkpoints, resuming, and it counts the steps. Optimization is
+manual, so that one `training_step` may take a chunk of several minibatches, each of them one optimizer step: the
+trajectory is the plain one and Lightning's own cost is paid once a chunk.
+Shapes: B batch, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from softmax_regression.data.datasets import Examples
+from softmax_regression.files import atomic_path
+from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
+from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
+from softmax_regression.mathematics.softmax import RunningSums, is_correct
+from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
+from softmax_regression.training.outcome import Epoch, Outcome, snapshot_epochs
+
+OnEpoch = Callable[[Sequence[Epoch]], None]
+CHECKPOINT = "last.ckpt"
+EVALUATION_BATCH = 2048
+
+
+class SoftmaxRegressionTraining(pl.LightningModule):
+    """One training: a model with its update rule, fed with chunks of minibatches; `history` grows a row an epoch.
+
+    `held_out` names the examples that are measured after each epoch, "test" or "validation".
+    """
+
+    def __init__(
+        self, implementation: Implementation, optimizer: OptimizerParams, epochs: int, held_out: str, on_epoch: OnEpoch
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.implementation = implementation
+        self.model = implementation.model
+        self.settings = optimizer
+        self.epochs = epochs
+        self.held_out = held_out
+        self.on_epoch = on_epoch
+        self.history: list[Epoch] = []
+        self.snapshots: dict[int, Tensor] = {0: self._weight()}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Hand the optimizer to Lightning, which checkpoints it and counts its steps."""
+        return self.implementation.build_optimizer(self.settings)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the sums of an epoch."""
+        self.training_sums = RunningSums()
+
+    def training_step(self, chunk: Chunk, index: int) -> None:
+        """Take one optimizer step for each minibatch of the chunk.
+
+        Raises RuntimeError when a loss is not finite, naming the epoch, the batch and what to change.
+        """
+        optimizer: Any = self.optimizers()
+        first_step = self.trainer.global_step
+        batch_losses = []
+        for step, (features, labels) in enumerate(chunk, first_step):
+            self._set_learning_rate(optimizer, step)
+            losses, correct = self.implementation.step(optimizer, features, labels)
+            batch_losses.append(self.training_sums.add(losses, correct))
+        finite = torch.stack(batch_losses).isfinite()
+        if not finite.all():
+            self._stop(first_step + int((~finite).nonzero()[0]))
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the sums over the examples that are not trained on."""
+        self.held_out_sums = RunningSums()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Measure a block of the examples that are not trained on."""
+        features, labels = batch
+        logits = self.model(features)
+        self.held_out_sums.add(self.implementation.losses(logits, labels), is_correct(logits, labels))
+
+    def on_train_epoch_end(self) -> None:
+        """Add the epoch's figures to the history, which Lightning's validation has completed, and tell them."""
+        epoch = self.current_epoch + 1
+        row: dict[str, float] = {
+            "epoch": epoch,
+            "train_loss": float(self.training_sums.mean_loss),
+            "train_accuracy": float(self.training_sums.accuracy),
+            f"{self.held_out}_loss": float(self.held_out_sums.mean_loss),
+            f"{self.held_out}_accuracy": float(self.held_out_sums.accuracy),
+            "learning_rate": self._learning_rate,
+        }
+        self.history.append(cast(Epoch, row))
+        if epoch in snapshot_epochs(self.epochs):
+            self.snapshots[epoch] = self._weight()
+        self.on_epoch(self.history)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what has been measured, so that a resumed training ends with the whole curve."""
+        checkpoint["history"] = [dict(row) for row in self.history]
+        checkpoint["snapshots"] = self.snapshots
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what was measured before."""
+        self.history = [cast(Epoch, row) for row in checkpoint["history"]]
+        self.snapshots = checkpoint["snapshots"]
+
+    def outcome(self) -> Outcome:
+        """Return the finished training as arrays."""
+        bias = self.implementation.bias
+        return Outcome(
+            weight=_array(self.implementation.weight),
+            bias=None if bias is None else _array(bias),
+            history=self.history,
+            snapshots={epoch: _array(weight) for epoch, weight in self.snapshots.items()},
+        )
+
+    def _set_learning_rate(self, optimizer: Any, step: int) -> None:
+        """Set the rate of this step: a pure function of its number, so that resuming needs no state."""
+        self._learning_rate = learning_rate(self.settings, step, self._steps_per_epoch, self.epochs)
+        for group in optimizer.param_groups:
+            group["lr"] = self._learning_rate
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        batches = self.trainer.train_dataloader
+        assert isinstance(batches, Minibatches)
+        return batches.steps_per_epoch
+
+    def _weight(self) -> Tensor:
+        return self.implementation.weight.detach().to("cpu", copy=True)
+
+    def _stop(self, step: int) -> None:
+        epoch, batch = divmod(step, self._steps_per_epoch)
+        raise RuntimeError(
+            f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
+            f"{self._learning_rate:g}: {self.implementation.remedy}"
+        )
+
+
+class _KeepCheckpoint(pl.callbacks.Checkpoint):
+    """Writes the training's whole state after each epoch, in one step: a kill leaves the old file or the new one.
+
+    Lightning calls its Checkpoint callbacks last, so the module has added the epoch's figures.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save."""
+        with atomic_path(self.path) as temporary:
+            trainer.save_checkpoint(temporary)
+
+
+def fit(
+    training: Examples,
+    held_out: tuple[str, Examples],
+    *,
+    scale: float,
+    num_classes: int,
+    model: ModelParams,
+    optimizer: OptimizerParams,
+    settings: TrainParams,
+    on_epoch: OnEpoch,
+    checkpoint: Path | None = None,
+) -> Outcome:
+    """Train on `training` and measure `held_out`, examples with their name, after each epoch.
+
+    `checkpoint`: a folder in which the state is kept after each epoch; what a killed training left there is taken up
+    when `settings.resume` says so, and the end is the same, bit for bit, as without the kill.
+    Raises RuntimeError when the loss is not finite or there is no GPU where one is asked for.
+    """
+    _compute_repeatably()
+    device = _device(settings.device)
+    name, measured = held_out
+    training_batches = Minibatches(
+        *_tensors(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
+    )
+    held_out_batches = EvaluationBatches(*_tensors(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
+    implementation = build(model, training.images[0].size, num_classes, seed=settings.seed)
+    module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, name, on_epoch)
+    last = checkpoint / CHECKPOINT if checkpoint else None
+    with _without_notices():
+        trainer = pl.Trainer(
+            max_epochs=settings.epochs,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=last is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            callbacks=[_KeepCheckpoint(last)] if last else [],
+        )
+        resume = last if last and settings.resume and _is_readable(last) else None
+        try:
+            trainer.fit(module, training_batches, held_out_batches, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # so Lightning answers Ctrl-C
+            raise KeyboardInterrupt from None
+    return module.outcome()
+
+
+def _compute_repeatably() -> None:
+    """Let the bits of the result depend on neither the number of cores nor the processor's newest instructions.
+
+    One thread: for batches of this size two gain nothing, and are many times slower on a busy machine (measured).
+    MKL is asked for the code that every x86-64 processor with AVX2 runs; a person's own setting stays.
+    """
+    os.environ.setdefault("MKL_CBWR", "AVX2")
+    torch.set_num_threads(1)
+
+
+def _is_readable(checkpoint: Path) -> bool:
+    """Say whether there is a checkpoint to go on from; one that is damaged is told of, and does no harm."""
+    if not checkpoint.is_file():
+        return False
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises for a damaged file depends on where the damage is
+        reason = str(error).partition("\n")[0]
+        print(f"the checkpoint cannot be read ({reason}): training starts anew", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def _device(name: str) -> torch.device:
+    """Return the device that the params name; "auto" is the GPU where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("train.device is cuda, but torch finds no GPU; set train.device: cpu (or auto)")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _tensors(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the examples as stored; on the CPU they share the memory, or the memory map, of the arrays."""
+    return torch.from_numpy(examples.images).to(device), torch.from_numpy(examples.labels).to(device)
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return tensor.detach().cpu().numpy().copy()
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Within it Lightning's notices (devices found, tips for products, DataLoader workers) reach nobody."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="lightning_fabric")
+        yield
