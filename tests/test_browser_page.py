@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from softmax_regression.tracking.mlflow_store import Store
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REFS = [RATE_01, RATE_05, RATE_09, "small lr0.1 b10 e3 s1"]
 # Relative luminance and contrast as WCAG 2.2 defines them; every run of text against the nearest opaque ground.
 LOWEST_CONTRAST = """() => {
@@ -47,19 +45,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of four runs, with images, disagreements and a configuration of one seed."""
     root = filled_project(tmp_path_factory.mktemp("browser"))
     return write_page(compare(Store.open(root), root, REFS), root / "reports" / "compare.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium of the system."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        # --no-sandbox: as root, as in a container, Chromium does not start otherwise
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=[(1280, "light"), (390, "light"), (1280, "dark"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
