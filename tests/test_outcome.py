@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -47,6 +48,14 @@ def test_the_files_keep_every_bit(tmp_path: Path, dataset: Dataset) -> None:
     assert read_history(tmp_path / "history.csv") == HISTORY
     assert finished == read_experiment(tmp_path / "experiment.json")
     assert finished.model == sha256_of(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("held_out", ["test", "validation"])
+def test_the_plots_file_has_one_name_for_what_is_measured(tmp_path: Path, dataset: Dataset, held_out: str) -> None:
+    """DVC's plots read the same columns whether the test set or validation examples were measured."""
+    row = {"epoch": 1, "train_loss": 0.5, f"{held_out}_loss": 0.25}
+    write_outcome(tmp_path, Outcome(WEIGHT, BIAS, [cast(Epoch, row)], {}), EXPERIMENT, dataset)
+    assert (tmp_path / "curves.csv").read_text() == "epoch,train_loss,held_out_loss\n1,0.5,0.25\n"
 
 
 def test_equal_trainings_write_equal_bytes(tmp_path: Path, dataset: Dataset) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,7 +87,7 @@ def snapshot_epochs(epochs: int) -> set[int]:
 
 
 def write_outcome(folder: Path, outcome: Outcome, experiment: Experiment, dataset: Dataset) -> Experiment:
-    """Write model.safetensors, model.json, history.csv and experiment.json; return the experiment, now complete."""
+    """Write the model, its description, the history and experiment.json; return the experiment, now complete."""
     from safetensors.numpy import save
 
     tensors = {"weight": outcome.weight} | ({} if outcome.bias is None else {"bias": outcome.bias})
@@ -99,6 +100,7 @@ def write_outcome(folder: Path, outcome: Outcome, experiment: Experiment, datase
     }
     write_atomically(folder / "model.json", json.dumps(facts, indent=2) + "\n")
     write_atomically(folder / "history.csv", _csv(outcome.history))
+    write_atomically(folder / "curves.csv", _csv(_held_out_columns(outcome.history)))
     finished = replace(experiment, model=sha256_of(folder / "model.safetensors"))
     write_atomically(folder / "experiment.json", finished.to_json())
     return finished
@@ -145,7 +147,13 @@ def columns(history: Sequence[Epoch]) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in history] for name in history[0]}  # type: ignore[literal-required]  # every row has the first one's keys
 
 
-def _csv(rows: Sequence[Epoch]) -> str:
+def _held_out_columns(history: Sequence[Epoch]) -> list[dict[str, object]]:
+    """Return the history with `held_out_*` for test or validation: dvc.yaml's plots need one name for both."""
+    names = {name: re.sub("^(test|validation)_", "held_out_", name) for name in history[0]}
+    return [{names[name]: value for name, value in row.items()} for row in history]
+
+
+def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
