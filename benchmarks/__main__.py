@@ -34,7 +34,7 @@ def main() -> None:
             dataset, params, repeats, (1, 2) if options.quick else (1, 2, 4, 8)
         ),
         "gpu": lambda: training_speed.on_gpu(dataset, params, repeats),
-        "pipeline": lambda: pipeline_speed.whole_pipeline(data, dataset.train.images.nbytes),
+        "pipeline": lambda: pipeline_speed.whole_pipeline(data, dataset.train.images.nbytes + dataset.test.images.nbytes),
     }
     if unknown := sorted(set(options.groups) - set(groups)):
         raise ValueError(f"no group is called {unknown[0]!r}; choose from {', '.join(groups)}")

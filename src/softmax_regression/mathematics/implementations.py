@@ -8,6 +8,7 @@ against. Shapes: B batch, D features, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -35,6 +36,7 @@ class StepFigures(NamedTuple):
 class Implementation(ABC):
     """A model, its per-example loss, and how one optimizer step on a minibatch is taken."""
 
+    update_rule: Callable[..., torch.optim.Optimizer]
     remedy = "lower optimizer.learning_rate"  # what to do when the loss is no longer finite
     model: nn.Module
     weight: Tensor  # (K, D), the model's own parameter
@@ -44,9 +46,15 @@ class Implementation(ABC):
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of each example (B,) in nats."""
 
-    @abstractmethod
     def build_optimizer(self, settings: OptimizerParams) -> torch.optim.Optimizer:
         """Return the update rule over the model's parameters; its groups hold the learning rate as "lr"."""
+        return self.update_rule(
+            self.model.parameters(),
+            settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
 
     @abstractmethod
     def step(self, optimizer: Any, features: Tensor, labels: Tensor) -> StepFigures:
@@ -56,6 +64,8 @@ class Implementation(ABC):
 class Scratch(Implementation):
     """Ours: stable, gradients in closed form, SGD by hand."""
 
+    update_rule = SGD
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.model: SoftmaxRegression = SoftmaxRegression(weight, bias)
         self.weight, self.bias = self.model.weight, self.model.bias
@@ -63,16 +73,6 @@ class Scratch(Implementation):
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return log sum exp(z) - z_y."""
         return cross_entropy(logits, labels)
-
-    def build_optimizer(self, settings: OptimizerParams) -> torch.optim.Optimizer:
-        """Return our SGD."""
-        return SGD(
-            self.model.parameters(),
-            settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
 
     def step(self, optimizer: Any, features: Tensor, labels: Tensor) -> StepFigures:
         """Take the gradients in closed form; no graph is built."""
@@ -106,6 +106,8 @@ class Textbook(Scratch):
 class Library(Implementation):
     """The twin: `nn.Linear`, `F.cross_entropy` and `torch.optim.SGD`, whose loss is already a mean."""
 
+    update_rule = torch.optim.SGD
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         classes, features = weight.shape
         self.model: nn.Linear = nn.Linear(features, classes, bias=bias is not None, dtype=weight.dtype)
@@ -118,16 +120,6 @@ class Library(Implementation):
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return torch's cross-entropy of each example."""
         return nn.functional.cross_entropy(logits, labels, reduction="none")
-
-    def build_optimizer(self, settings: OptimizerParams) -> torch.optim.Optimizer:
-        """Return torch's SGD."""
-        return torch.optim.SGD(
-            self.model.parameters(),
-            settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
 
     def step(self, optimizer: Any, features: Tensor, labels: Tensor) -> StepFigures:
         """Differentiate the mean loss."""
