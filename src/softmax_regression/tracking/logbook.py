@@ -87,7 +87,7 @@ def final_training_metrics(history: Sequence[Epoch]) -> dict[str, float]:
             "validation_best/accuracy": best["validation_accuracy"],
             "validation_best/epoch": best["epoch"],
         }
-    return metrics
+    return {name: round(value, 7) for name, value in metrics.items()}  # the UI shows every digit
 
 
 def log_data(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> None:
