@@ -25,6 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     params, data = load_params(ROOT / "params.yaml"), ROOT / "data" / NAME
     dataset = load(data, NAME, memory_map=True)
+    raw = dataset.train.images.nbytes + dataset.test.images.nbytes
     repeats = 1 if options.quick else 5
     groups: dict[str, Callable[[], list[Figure]]] = {
         "numpy": lambda: training_speed.over_numpy(dataset, params, repeats),
@@ -34,7 +35,7 @@ def main() -> None:
             dataset, params, repeats, (1, 2) if options.quick else (1, 2, 4, 8)
         ),
         "gpu": lambda: training_speed.on_gpu(dataset, params, repeats),
-        "pipeline": lambda: pipeline_speed.whole_pipeline(data, dataset.train.images.nbytes + dataset.test.images.nbytes),
+        "pipeline": lambda: pipeline_speed.whole_pipeline(data, raw),
     }
     if unknown := sorted(set(options.groups) - set(groups)):
         raise ValueError(f"no group is called {unknown[0]!r}; choose from {', '.join(groups)}")
