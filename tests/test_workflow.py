@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from softmax_regression import workflow
 from softmax_regression.files import md5_of
 from softmax_regression.tracking.states import State
+from softmax_regression.tracking.sync import NOTHING_TO_DO
 
 
 def state_of(root: Path) -> State:
@@ -61,3 +63,25 @@ def test_data_in_the_cache_need_no_source(root: Path) -> None:
     assert workflow._has_data(root, "digits")
     (root / "data/other").mkdir(parents=True)
     assert workflow._has_data(root, "other")
+
+
+def test_what_dvc_restored_is_filled_in_and_a_lost_store_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the pipeline the workspace's run is completed, told only where there was something to do."""
+
+    def nothing(root: Path, names: list[str]) -> Iterator[str]:
+        yield f"{NOTHING_TO_DO}: all there"
+
+    def something(root: Path, names: list[str]) -> Iterator[str]:
+        assert names == ["workspace"]
+        yield "added outputs.evaluate"
+        raise RuntimeError("the server does not answer")
+
+    monkeypatch.setattr(workflow, "sync", nothing)
+    workflow._complete_run(tmp_path)
+    monkeypatch.setattr(workflow, "sync", something)
+    workflow._complete_run(tmp_path)
+    captured = capsys.readouterr()
+    assert captured.out == "added outputs.evaluate\n"
+    assert captured.err == "not recorded in MLflow: the server does not answer\n"

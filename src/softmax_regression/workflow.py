@@ -17,7 +17,7 @@ from softmax_regression.files import md5_of
 from softmax_regression.params import load_params
 from softmax_regression.provenance import git_commit
 from softmax_regression.tracking.states import State, experiments, workspace
-from softmax_regression.tracking.sync import outputs_of
+from softmax_regression.tracking.sync import NOTHING_TO_DO, outputs_of, sync
 
 OFFLINE_DATA = "digits"  # in scikit-learn's own package: always at hand
 OFFLINE_EXPERIMENT = "offline-digits"
@@ -35,6 +35,7 @@ def run(root: Path) -> str:
     if _has_data(root, data.name) or can_download(data.name, sources=sources, root=root, timeout=REACH_SECONDS):
         if _call(_dvc("repro"), root) != 0:
             raise RuntimeError("the pipeline stopped; the stage's message above says why")
+        _complete_run(root)
         return summary(root, root)
     print(f"No source of {data.name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
     if git_commit(root) is None:
@@ -49,6 +50,16 @@ def run(root: Path) -> str:
             raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
     outputs_of(root, OFFLINE_EXPERIMENT, outputs)
     return summary(root, outputs)
+
+
+def _complete_run(root: Path) -> None:
+    """Fill in what DVC restored without running a stage: the workspace's run holds all of its outputs."""
+    try:
+        for line in sync(root, ["workspace"]):
+            if not line.startswith(NOTHING_TO_DO):
+                print(line, flush=True)
+    except RuntimeError as error:
+        print(f"not recorded in MLflow: {error}", file=sys.stderr, flush=True)
 
 
 def _has_data(root: Path, name: str) -> bool:

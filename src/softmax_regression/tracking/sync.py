@@ -29,6 +29,8 @@ from softmax_regression.tracking.store import alone
 from softmax_regression.tracking.tracked import CHECKPOINTS, RESTORE_WAIT, belongs_to, restore
 from softmax_regression.training.outcome import read_history
 
+NOTHING_TO_DO = "nothing to do"
+
 
 def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     """Bring the store up to date with DVC's outputs; yield a line for each run that was changed.
@@ -50,7 +52,7 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
         changed += len(lines)
         yield from lines
     if not changed:
-        yield "nothing to do: MLflow holds a complete run for each state"
+        yield f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"
     if failed:
         raise RuntimeError(f"{failed} of the states could not be synced; the lines above say why")
 
