@@ -29,6 +29,7 @@ OWNERS = {
         "batches.py",
         "implementations.py",
         "lightning.py",
+        "devices.py",
         "parity.py",
         "parity_report.py",
         "sweep.py",

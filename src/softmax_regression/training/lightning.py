@@ -28,11 +28,11 @@ from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Min
 from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
 from softmax_regression.mathematics.softmax import RunningSums, is_correct
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
+from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
 from softmax_regression.training.outcome import Epoch, Outcome, snapshot_epochs
 
 OnEpoch = Callable[[Sequence[Epoch]], None]
 CHECKPOINT = "last.ckpt"
-EVALUATION_BATCH = 2048
 
 
 class SoftmaxRegressionTraining(pl.LightningModule):
@@ -182,12 +182,12 @@ def fit(
     Raises RuntimeError when the loss is not finite or there is no GPU where one is asked for.
     """
     _compute_repeatably()
-    device = _device(settings.device)
+    device = device_named(settings.device)
     name, measured = held_out
     training_batches = Minibatches(
-        *_tensors(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
+        *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
     )
-    held_out_batches = EvaluationBatches(*_tensors(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
+    held_out_batches = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
     implementation = build(model, training.images[0].size, num_classes, seed=settings.seed)
     module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, name, on_epoch)
     last = checkpoint / CHECKPOINT if checkpoint else None
@@ -232,18 +232,6 @@ def _is_readable(checkpoint: Path) -> bool:
         print(f"the checkpoint cannot be read ({reason}): training starts anew", file=sys.stderr, flush=True)
         return False
     return True
-
-
-def _device(name: str) -> torch.device:
-    """Return the device that the params name; "auto" is the GPU where there is one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("train.device is cuda, but torch finds no GPU; set train.device: cpu (or auto)")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _tensors(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the examples as stored; on the CPU they share the memory, or the memory map, of the arrays."""
-    return torch.from_numpy(examples.images).to(device), torch.from_numpy(examples.labels).to(device)
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -11,6 +11,7 @@ from softmax_regression.data.datasets import load
 from softmax_regression.mathematics.batches import EvaluationBatches, Minibatches
 from softmax_regression.mathematics.parity import compare, table
 from softmax_regression.params import load_params
+from softmax_regression.training.devices import EVALUATION_BATCH, tensors_on
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -22,16 +23,13 @@ def parity_report(root: Path, dtype: str, epochs: int | None, log: bool) -> str:
     """
     params = load_params(root / "params.yaml")
     dataset = load(root / "data" / params.data.name, params.data.name, memory_map=True, size=params.data.resize)
-    parts = [
-        (torch.from_numpy(examples.images), torch.from_numpy(examples.labels))
-        for examples in (dataset.train, dataset.test)
-    ]
+    parts = [tensors_on(examples, torch.device("cpu")) for examples in (dataset.train, dataset.test)]
     scale, kind = dataset.scale, DTYPES[dtype]
     rows = compare(
         params.model,
         params.optimizer,
         Minibatches(*parts[0], batch_size=params.train.batch_size, seed=params.train.seed, scale=scale, dtype=kind),
-        EvaluationBatches(*parts[1], batch_size=2048, scale=scale, dtype=kind),
+        EvaluationBatches(*parts[1], batch_size=EVALUATION_BATCH, scale=scale, dtype=kind),
         num_classes=dataset.num_classes,
         epochs=epochs or params.train.epochs,
         seed=params.train.seed,

@@ -33,9 +33,8 @@ from softmax_regression.mathematics.softmax import (
     loss_and_gradients,
 )
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
+from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
 from softmax_regression.training.outcome import Epoch
-
-EVALUATION_BATCH = 2048
 
 
 @dataclass
@@ -191,10 +190,12 @@ def fit_together(
     for what, values in kinds.items():
         if len(values) > 1:
             raise ValueError(f"{what} cannot share a pass; train these configurations in passes of their own")
-    device = _device(settings.device)
+    device = device_named(settings.device)
     name, measured = held_out
-    batches = Minibatches(*_tensors(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale)
-    blocks = EvaluationBatches(*_tensors(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
+    batches = Minibatches(
+        *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
+    )
+    blocks = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
     replicated = ReplicatedTraining(models, optimizers, batches, num_classes, settings, device)
     for epoch in range(settings.epochs):
         sums = replicated.train_epoch(epoch)
@@ -213,13 +214,3 @@ def _column(settings: Sequence[OptimizerParams], name: str) -> Tensor:
 
 def _shared(values: Tensor) -> float | Tensor:
     return float(values[0]) if bool((values == values[0]).all()) else values
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("train.device is cuda, but torch finds no GPU; set train.device: cpu (or auto)")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _tensors(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(examples.images).to(device), torch.from_numpy(examples.labels).to(device)
