@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks import measuring, plain
 from benchmarks.measuring import Figure
+from softmax_regression.artifacts.outcome import Epoch
 from softmax_regression.data.datasets import Dataset, Examples
 from softmax_regression.params import Params
-from softmax_regression.training.outcome import Epoch
 
 EPOCHS = 10
 # What a sweep over learning rate, weight decay and momentum has found by validation data, in half of its epochs.
@@ -124,7 +124,7 @@ from pathlib import Path
 sys.argv = ["train.py", *sys.argv[1:]]
 sys.path.insert(0, "pipeline")
 import train, mlflow.store.tracking.sqlalchemy_store, mlflow.pyfunc
-from softmax_regression.results import figures
+from softmax_regression.plots import figures
 from softmax_regression.training import lightning as training
 import matplotlib.backends.backend_agg, matplotlib.backends.backend_svg, pandas, PIL.Image
 # Not getrusage: its peak counts what the process was before it became this program, the benchmark's own memory.

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from softmax_regression import entry
-from softmax_regression.data.download import download
+from softmax_regression.download.prepare import download
+from softmax_regression.lineage.provenance import project_root
 from softmax_regression.params import load_params
-from softmax_regression.provenance import project_root
 
 
 def main() -> None:

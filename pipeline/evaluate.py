@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 from softmax_regression import entry
+from softmax_regression.artifacts.experiment import read_experiment
+from softmax_regression.artifacts.outcome import read_history, read_model
 from softmax_regression.data.datasets import load
-from softmax_regression.experiment import read_experiment
+from softmax_regression.evaluation import evaluation
 from softmax_regression.files import write_atomically
+from softmax_regression.lineage import restore
 from softmax_regression.params import load_params
-from softmax_regression.results import evaluation
-from softmax_regression.tracking import logbook, tracked
-from softmax_regression.training.outcome import read_history, read_model
+from softmax_regression.tracking import stage_logs
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     failed = evaluation.failed_checks(params.evaluate.checks.get(model.data), numbers)
     evaluation.write_evaluation(output, answers, model, examples, [*findings.words, *failed])
     write_atomically(metrics, evaluation.metrics_json(numbers))
-    tracked.record(experiment, train, data, lambda run: logbook.log_evaluation(run, metrics, findings, output))
+    restore.record(experiment, train, data, lambda run: stage_logs.log_evaluation(run, metrics, findings, output))
     print(*findings.words, sep="\n", flush=True)
     if failed:
         raise RuntimeError(f"closing checks failed: {'; '.join(failed)}; the result is recorded all the same")

@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from softmax_regression import entry
+from softmax_regression.artifacts.experiment import describe
+from softmax_regression.artifacts.outcome import write_outcome
 from softmax_regression.data.datasets import load
-from softmax_regression.experiment import describe
+from softmax_regression.evaluation.training_pictures import write_training_pictures
+from softmax_regression.lineage.restore import read_report
+from softmax_regression.lineage.training_run import TrainingRun
 from softmax_regression.params import load_params
-from softmax_regression.results.drawing import write_training_pictures
-from softmax_regression.tracking.tracked import read_report
-from softmax_regression.tracking.training_run import TrainingRun
-from softmax_regression.training.outcome import write_outcome
 from softmax_regression.training.solving import solve
 
 

@@ -12,8 +12,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from softmax_regression.tracking.mlflow_store import Store
-from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.record import RunRecord
 
 ROOT = Path(__file__).parents[1]
 PARTS = (

@@ -14,7 +14,7 @@ import numpy as np
 
 from softmax_regression.data import idx
 from softmax_regression.data.datasets import Examples
-from softmax_regression.data.registry import PARTS, Entry
+from softmax_regression.download.registry import PARTS, Entry
 from softmax_regression.files import sha256_of
 
 NAMES = dict(

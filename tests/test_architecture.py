@@ -159,7 +159,7 @@ def test_params_and_data_load_without_a_framework() -> None:
 
 def test_tracking_and_training_do_not_know_each_other() -> None:
     """Loading the MLflow file loads no Lightning and no torch."""
-    assert not modules_after("import softmax_regression.tracking.mlflow_store") & {"torch", "pytorch_lightning"}
+    assert not modules_after("import softmax_regression.tracking.client") & {"torch", "pytorch_lightning"}
 
 
 def test_the_purity_check_can_fail() -> None:

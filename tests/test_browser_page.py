@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_store import RATE_01, RATE_05, RATE_09, filled_project
+from filled_project import RATE_01, RATE_05, RATE_09, filled_project
 
 from softmax_regression.comparing.compare import compare
-from softmax_regression.comparing.comparison_page import write_page
-from softmax_regression.tracking.mlflow_store import Store
+from softmax_regression.comparing.page import write_page
+from softmax_regression.tracking.client import Store
 
 pytestmark = pytest.mark.browser
 

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 import small_data
 
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.outcome import read_history, read_model, write_outcome
 from softmax_regression.data.datasets import Dataset
-from softmax_regression.experiment import Experiment
+from softmax_regression.evaluation.evaluation import evaluate, findings, headline, metrics_json, write_evaluation
+from softmax_regression.evaluation.prediction import write_predictions
+from softmax_regression.evaluation.training_pictures import write_training_pictures
 from softmax_regression.params import flatten, load_params
-from softmax_regression.results.drawing import write_training_pictures
-from softmax_regression.results.evaluation import evaluate, findings, headline, metrics_json, write_evaluation
-from softmax_regression.results.prediction import write_predictions
-from softmax_regression.tracking import logbook
-from softmax_regression.tracking.mlflow_store import Store
-from softmax_regression.training.outcome import read_history, read_model, write_outcome
+from softmax_regression.tracking import stage_logs
+from softmax_regression.tracking.client import Store
 from softmax_regression.training.solving import solve
 
 pytestmark = pytest.mark.browser
@@ -49,11 +49,11 @@ def record_run(store: Store, folder: Path, learning_rate: float) -> str:
     for name, section in sections.items():
         params |= flatten(section, f"{name}.")
     experiment = Experiment(params, {"train-images": "0" * 64, "test-images": "1" * 64}, {})
-    run = store.start_run(f"small lr{learning_rate:g}", experiment.config_key, logbook.run_params(experiment))
+    run = store.start_run(f"small lr{learning_rate:g}", experiment.config_key, stage_logs.run_params(experiment))
     outcome = solve(DATASET, 0, PARAMS.model, optimizer, train, on_epoch=lambda history: None, checkpoint=None)
     finished = write_outcome(folder, outcome, experiment, DATASET)
     write_training_pictures(folder, outcome, DATASET)
-    logbook.log_training(run, folder, finished, REPORT)
+    stage_logs.log_training(run, folder, finished, REPORT)
     run.finish("FINISHED", key=finished.key)
 
     run = store.continue_run(run.run_id)
@@ -63,9 +63,9 @@ def record_run(store: Store, folder: Path, learning_rate: float) -> str:
     found = findings(params, history, numbers)
     write_evaluation(folder / "evaluate", answers, model, DATASET.test, found.words)
     (folder / "metrics.json").write_text(metrics_json(numbers))
-    logbook.log_evaluation(run, folder / "metrics.json", found, folder / "evaluate")
+    stage_logs.log_evaluation(run, folder / "metrics.json", found, folder / "evaluate")
     write_predictions(folder / "predict", model, DATASET.test, 6)
-    logbook.log_predictions(run, folder / "predict", 6)
+    stage_logs.log_predictions(run, folder / "predict", 6)
     assert run.finish()
     return run.run_id
 

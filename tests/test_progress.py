@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from softmax_regression.training.outcome import Epoch
-from softmax_regression.training.progress import MAX_LINES, Progress
+from softmax_regression.artifacts.outcome import Epoch
+from softmax_regression.progress import MAX_LINES, Progress
 
 
 def row(epoch: int) -> Epoch:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from scratch_project import Project, make_project
 
-from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.tracking.record import RunRecord
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from softmax_regression import entry
-from softmax_regression.provenance import project_root
+from softmax_regression.lineage.provenance import project_root
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,26 +79,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from softmax_regression.workflow import run
+    from softmax_regression.commands.run import run
 
     print(run(project_root()))
 
 
 def _ui(options: argparse.Namespace) -> None:
-    from softmax_regression.tracking.mlflow_store import serve_ui
+    from softmax_regression.tracking.client import serve_ui
 
     serve_ui(project_root(), host=options.host, port=options.port)
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from softmax_regression.tracking.sync import sync
+    from softmax_regression.lineage.sync import sync
 
     for line in sync(project_root(), options.states):
         print(line, flush=True)
 
 
 def _show(options: argparse.Namespace) -> None:
-    from softmax_regression.tracking.show import difference, show
+    from softmax_regression.commands.show import difference, show
 
     if options.diff:
         sys.stdout.buffer.write(difference(project_root(), options.run).encode(errors="surrogateescape"))
@@ -107,7 +107,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> None:
-    from softmax_regression.tracking.doctor import doctor
+    from softmax_regression.commands.doctor import doctor
 
     text, well = doctor(project_root())
     print(text, flush=True)
@@ -117,8 +117,8 @@ def _doctor(options: argparse.Namespace) -> None:
 
 def _sweep(options: argparse.Namespace) -> None:
     from softmax_regression.params import load_params
-    from softmax_regression.training.sweep_plan import parse_axis, plan
-    from softmax_regression.training.sweeping import run_sweep
+    from softmax_regression.sweep.plan import parse_axis, plan
+    from softmax_regression.sweep.sweep import run_sweep
 
     root = project_root()
     axes = [parse_axis(text) for text in options.axes]
@@ -128,9 +128,9 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from softmax_regression.comparing.compare import compare
-    from softmax_regression.comparing.comparison_page import write_page
-    from softmax_regression.comparing.comparison_text import compare_text
-    from softmax_regression.tracking.mlflow_store import Store
+    from softmax_regression.comparing.page import write_page
+    from softmax_regression.comparing.text import compare_text
+    from softmax_regression.tracking.client import Store
 
     root = project_root()
     found = compare(Store.open(root), root, options.runs, any_code=options.any_code)
@@ -140,21 +140,21 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _leaderboard(options: argparse.Namespace) -> None:
     from softmax_regression.comparing.leaderboard import leaderboard, leaderboard_text
-    from softmax_regression.tracking.mlflow_store import Store
+    from softmax_regression.tracking.client import Store
 
     board = leaderboard(Store.open(project_root()), options.metric, top=options.top, any_code=options.any_code)
     print(leaderboard_text(board), end="")
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from softmax_regression.results.own_pictures import predict_pictures
+    from softmax_regression.commands.predict import predict_pictures
 
     for line in predict_pictures(project_root(), options.pictures, options.run, options.output):
         print(line, flush=True)
 
 
 def _parity(options: argparse.Namespace) -> None:
-    from softmax_regression.training.parity_report import parity_report
+    from softmax_regression.commands.parity import parity_report
 
     print(parity_report(project_root(), options.dtype, options.epochs, options.log))
 

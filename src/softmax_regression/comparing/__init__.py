@@ -1,1 +1,1 @@
-"""Comparing runs honestly: which runs, what they say, as text and as a page."""
+"""Comparing runs honestly: which seeds count, the tests, the verdicts, as text and as a page."""

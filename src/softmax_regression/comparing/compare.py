@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.comparing.choosing import choose
+from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.comparison import (
     ComparedRun,
     Comparison,
@@ -34,16 +34,16 @@ from softmax_regression.comparing.seeds import (
     noise_between_seeds,
     siblings_of,
 )
-from softmax_regression.data import idx
-from softmax_regression.experiment import Experiment
-from softmax_regression.results.statistics import (
+from softmax_regression.comparing.statistics import (
     compare_all_configurations,
     compare_all_models,
 )
-from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.data import idx
+from softmax_regression.lineage.naming import choose
+from softmax_regression.tracking.record import RunRecord
 
 if TYPE_CHECKING:
-    from softmax_regression.tracking.mlflow_store import Store
+    from softmax_regression.tracking.client import Store
 
 LETTERS = string.ascii_uppercase
 _LONGEST_HINT = 40

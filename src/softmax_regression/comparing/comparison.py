@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.run_files import Predictions
 from softmax_regression.comparing.seeds import NoiseBetweenSeeds
-from softmax_regression.experiment import Experiment
-from softmax_regression.results.metrics import Interval, wilson_interval
-from softmax_regression.results.statistics import (
+from softmax_regression.comparing.statistics import (
     ConfigurationComparison,
     ModelComparison,
     SeedSummary,
     compare_models,
     summarise_seeds,
 )
-from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.evaluation.metrics import Interval, wilson_interval
+from softmax_regression.tracking.record import RunRecord
 
 _LONGEST_HINT = 40
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from softmax_regression.comparing.run_files import RunFiles
 from softmax_regression.comparing.seeds import SEED, by_configuration, name_without_seed
-from softmax_regression.comparing.text_table import WIDTH, text_table
-from softmax_regression.results.metrics import Interval
-from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.evaluation.metrics import Interval
+from softmax_regression.tables import WIDTH, text_table
+from softmax_regression.tracking.record import RunRecord
 
 if TYPE_CHECKING:
-    from softmax_regression.tracking.mlflow_store import Store
+    from softmax_regression.tracking.client import Store
 
 DEFAULT_METRIC = "final/test_accuracy"
 _SMALL_IS_GOOD = re.compile(r"(^|_)(loss|ece|error)($|_)")

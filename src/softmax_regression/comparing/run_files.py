@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.experiment import Experiment, read_experiment
-from softmax_regression.tracking.runs import RunRecord
-from softmax_regression.training.outcome import columns, read_history
+from softmax_regression.artifacts.experiment import Experiment, read_experiment
+from softmax_regression.artifacts.outcome import columns, read_history
+from softmax_regression.tracking.record import RunRecord
 
 if TYPE_CHECKING:
-    from softmax_regression.tracking.mlflow_store import Store
+    from softmax_regression.tracking.client import Store
 
 PREDICTIONS = "evaluation/predictions.csv"
 

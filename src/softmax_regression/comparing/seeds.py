@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.run_files import RunFiles
-from softmax_regression.experiment import Experiment
-from softmax_regression.results.statistics import SeedNoise, pooled_seed_noise
-from softmax_regression.tracking.runs import RunRecord
+from softmax_regression.comparing.statistics import SeedNoise, pooled_seed_noise
+from softmax_regression.tracking.record import RunRecord
 
 SEED = "train.seed"
 ACCURACY = "final/test_accuracy"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from softmax_regression.comparing.comparison import Comparison, Disagreement
-from softmax_regression.results.statistics import ConfigurationComparison, ModelComparison
+from softmax_regression.comparing.statistics import ConfigurationComparison, ModelComparison
 
 Test: TypeAlias = ModelComparison | ConfigurationComparison
 

@@ -1,1 +1,1 @@
-"""Data sets by name: where they come from, their files and digests, reading and checking them."""
+"""Reading a prepared data set: IDX files, checks, held-out examples, resizing."""

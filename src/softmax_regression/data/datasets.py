@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.data import idx
-from softmax_regression.data.registry import PARTS, Array, entry_of
+from softmax_regression.download.registry import PARTS, Array, entry_of
 
 
 @dataclass(frozen=True)

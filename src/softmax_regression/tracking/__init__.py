@@ -1,1 +1,1 @@
-"""One experiment is one MLflow run: the store, the run, and what keeps them in step with DVC."""
+"""MLflow: the store, a run being written, what each stage logs, the UI."""

@@ -1,1 +1,1 @@
-"""One training, or many in one pass: the loop, the solvers, the outcome and its files."""
+"""One training: the Lightning loop, the solvers, the device."""

@@ -22,6 +22,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from softmax_regression.artifacts.outcome import Epoch, Outcome, snapshot_epochs
 from softmax_regression.data.datasets import Examples
 from softmax_regression.files import atomic_path
 from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
@@ -29,7 +30,6 @@ from softmax_regression.mathematics.implementations import Implementation, build
 from softmax_regression.mathematics.softmax import RunningSums, is_correct
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
-from softmax_regression.training.outcome import Epoch, Outcome, snapshot_epochs
 
 OnEpoch = Callable[[Sequence[Epoch]], None]
 CHECKPOINT = "last.ckpt"

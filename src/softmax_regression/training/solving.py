@@ -8,13 +8,13 @@ from typing import cast
 
 import numpy as np
 
+from softmax_regression.artifacts.outcome import Epoch, Outcome, snapshot_epochs
 from softmax_regression.data.datasets import Dataset, Examples, hold_out
 from softmax_regression.entry import without_collecting
+from softmax_regression.evaluation.metrics import accuracy, cross_entropy
 from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
-from softmax_regression.results.metrics import accuracy, cross_entropy
-from softmax_regression.training.outcome import Epoch, Outcome, snapshot_epochs
-from softmax_regression.training.progress import Progress
+from softmax_regression.progress import Progress
 
 OnEpoch = Callable[[Sequence[Epoch]], None]
 

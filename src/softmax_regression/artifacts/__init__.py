@@ -1,0 +1,1 @@
+"""What the train stage leaves: the experiment, the history, the model."""

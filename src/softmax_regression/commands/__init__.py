@@ -1,0 +1,1 @@
+"""What a person types: run, show, doctor, parity, predict. Each returns the text that is printed."""

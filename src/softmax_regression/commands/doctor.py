@@ -1,0 +1,153 @@
+"""What is wrong with the project, and how to mend it: git, DVC, Python, data, the store and the runs in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from softmax_regression.files import md5_of_folder
+from softmax_regression.lineage import provenance, states
+from softmax_regression.lineage.sync import all_states, lacking
+from softmax_regression.params import load_params
+from softmax_regression.tracking import processes
+from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.database import DATABASE
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, what was found, and what to do; nothing is to do where it is well."""
+
+    what: str
+    found: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        mend = f"\n       mend it: {self.mend}" if self.mend else ""
+        return f"{'WRONG' if self.mend else 'ok   '}  {self.what}: {self.found}{mend}"
+
+
+def doctor(root: Path) -> tuple[str, bool]:
+    """Return the findings as text, and whether all is well. Changes nothing."""
+    findings = [
+        finding for check in (_git, _dvc, _python, _params, _data, _runs) for finding in _carefully(check, root)
+    ]
+    wrong = sum(bool(finding.mend) for finding in findings)
+    last = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong" if wrong else "all is well"
+    return "\n".join([*map(str, findings), last]), not wrong
+
+
+def _carefully(check: Callable[[Path], Iterator[Finding]], root: Path) -> Iterator[Finding]:
+    """Yield what the check finds; an error that it meets is a finding, too."""
+    try:
+        yield from check(root)
+    except (RuntimeError, ValueError, OSError) as error:
+        yield Finding(check.__name__.lstrip("_"), "cannot be looked at", " ".join(str(error).split()))
+
+
+def _git(root: Path) -> Iterator[Finding]:
+    if shutil.which("git") is None:
+        yield Finding("git", "is not installed", "install git")
+    elif not _says("git", "rev-parse", "--is-inside-work-tree", root=root):
+        yield Finding("git", f"{root} is no repository", "`git init && git add . && git commit -m first`, or clone it")
+    elif (commit := provenance.git_commit(root)) is None:
+        yield Finding("git", "there is no commit yet", "`git add . && git commit -m first`")
+    else:
+        dirty = "changed since, which runs record as code.diff" if provenance.code_diff(root) else "unchanged since"
+        yield Finding("git", f"commit {commit[:12]}, code {dirty}")
+        if not _says("git", "config", "user.email", root=root) and not os.environ.get("GIT_AUTHOR_EMAIL"):
+            yield Finding(
+                "git identity",
+                "none, so `dvc exp run` cannot commit",
+                "`git config user.name X; git config user.email Y`",
+            )
+
+
+def _dvc(root: Path) -> Iterator[Finding]:
+    version = _says(sys.executable, "-m", "dvc", "--version", root=root)
+    if not version:
+        yield Finding("DVC", "does not start with this Python", "`make setup`")
+        return
+    if not (root / "dvc.lock").is_file():
+        yield Finding("DVC", f"version {version}; the pipeline has not run yet (no dvc.lock)")
+        return
+    if not states.workspace(root).stages:
+        yield Finding("DVC", "dvc.lock cannot be read", "`git checkout dvc.lock`, then `dvc repro`")
+        return
+    status = _says(sys.executable, "-m", "dvc", "status", "--quiet", root=root, code=True)
+    if status == "0":
+        yield Finding("DVC", f"version {version}; the outputs are those of this code, these params and data")
+    else:
+        yield Finding(
+            "DVC", f"version {version}; the outputs are not up to date", "`dvc repro` (`dvc status` says why)"
+        )
+
+
+def _python(root: Path) -> Iterator[Finding]:
+    """The stages run the `python` that the PATH finds first."""
+    found = _says("python", "-c", "import sys; print(sys.prefix)", root=root)
+    if found == sys.prefix:
+        yield Finding("python", f"the PATH's is this one, {sys.version.split()[0]}")
+    else:
+        where = f"belongs to {found}" if found else "is not there"
+        folder = Path(sys.executable).parent
+        yield Finding(
+            "python", f"the PATH's {where}, not to {sys.prefix}", f"`export PATH={folder}:$PATH`, or `make run`"
+        )
+
+
+def _params(root: Path) -> Iterator[Finding]:
+    load_params(root / "params.yaml")
+    yield Finding("params", "params.yaml can be read")
+
+
+def _data(root: Path) -> Iterator[Finding]:
+    path = f"data/{load_params(root / 'params.yaml').data.name}"
+    locked = states.workspace(root).digest("download", "outs", path)
+    if not (root / path).is_dir():
+        yield Finding("data", f"{path} is not there yet; `dvc repro` gets it")
+    elif locked is None:
+        yield Finding("data", f"{path} is there, and dvc.lock has no digest of it; `dvc repro` checks it")
+    elif (found := md5_of_folder(root / path)) == locked:
+        yield Finding("data", f"{path} is what dvc.lock says, {locked}")
+    else:
+        yield Finding("data", f"{path} was changed: {found}, dvc.lock says {locked}", f"`rm -r {path} && dvc repro`")
+
+
+def _runs(root: Path) -> Iterator[Finding]:
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / DATABASE).exists():
+        names = [state.name for state in all_states(root)]
+        mend = "`softmax-regression sync`" if names else ""
+        yield Finding(
+            "store", f"there is no {DATABASE} yet" + (f", but outputs of {', '.join(names)}" if names else ""), mend
+        )
+        return
+    store = Store.open(root)
+    records = store.runs()
+    yield Finding("store", f"{store.uri} holds {len(records)} runs; to see them: {store.ui_command()}")
+    dead = [r.name for r in records if r.status == "RUNNING" and processes.why_gone(r.tags.get(processes.TAG, ""))]
+    if dead:
+        yield Finding(
+            "dead runs", f"{', '.join(dead)}: RUNNING, but their processes have ended", "`softmax-regression sync`"
+        )
+    for state in all_states(root):
+        record, missing = lacking(store, state)
+        if missing:
+            has = f"its run {record.name} lacks {', '.join(sorted(missing))}" if record else "it has no run"
+            yield Finding(f"runs of {state.name}", has, f"`softmax-regression sync {state.name}`")
+
+
+def _says(*command: str, root: Path, code: bool = False) -> str:
+    """Return what a command prints, or its exit code; nothing if it fails or cannot be started."""
+    try:
+        result = subprocess.run(command, cwd=root, capture_output=True, check=False, text=True)
+    except OSError:
+        return ""
+    if code:
+        return str(result.returncode)
+    return result.stdout.strip() if result.returncode == 0 else ""

@@ -1,0 +1,47 @@
+"""`predict IMAGE...`: what the trained model says about a person's own pictures, and what it saw of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from softmax_regression.artifacts.outcome import Model, read_model
+from softmax_regression.evaluation.pictures import read_picture
+
+TRAIN = Path("artifacts") / "train"
+SHOWN = 3  # classes a line names, the most probable first
+
+
+def predict_pictures(root: Path, pictures: Sequence[Path], run: str | None, output: Path) -> Iterator[str]:
+    """Yield what the model says about each picture, a few lines each, and draw what it saw into `output`.
+
+    The model is that of the workspace, or of the MLflow run that `run` names. Raises FileNotFoundError or ValueError
+    for a picture that is missing or is none.
+    """
+    from softmax_regression.plots import figures
+
+    model = read_model(root / TRAIN) if run is None else _model_of(root, run)
+    for path in pictures:
+        picture = read_picture(path, model.example_shape)
+        # What is seen is always 0 to 255; the model's pixels go up to its scale.
+        probabilities = model.probabilities(picture.seen[None] * (model.scale / 255))[0]
+        best = probabilities.argsort()[::-1][:SHOWN]
+        said = ", ".join(f"{model.class_names[k]} {probabilities[k]:.1%}" for k in best)
+        stem = output / path.stem
+        figures.save(figures.own_picture(picture.original, picture.seen, probabilities, model.class_names), stem)
+        yield f"{path}: {said}"
+        if picture.notes:
+            yield f"  {'; '.join(picture.notes)}"
+        yield f"  what the model saw: {stem}.png"
+
+
+def _model_of(root: Path, run: str) -> Model:
+    from softmax_regression.tracking.client import Store
+
+    store = Store.open(root)
+    record = store.resolve(run)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("model.safetensors", "model.json"):
+            store.download(record.run_id, name, Path(folder))
+        return read_model(Path(folder))

@@ -1,0 +1,1 @@
+"""Getting a data set: the registry, sources, transfer, and the prepared folder."""

@@ -1,0 +1,164 @@
+"""Fetching files from an ordered list of folders and URLs: checked by digest, within a time limit, never in part.
+
+A digest is written "sha256:<hex>" or "md5:<hex>". Only a file whose bytes have that digest gets its name in the
+destination, wherever it came from. What speaks HTTP is imported when a URL is tried, not before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from softmax_regression.files import atomic_path
+from softmax_regression.redaction import redact
+
+
+class NoSourceError(RuntimeError):
+    """No source served all files; the message says what was tried and why each failed."""
+
+
+class _UnavailableError(Exception):
+    """This source serves nothing now: go on to the next for all files that are left."""
+
+
+class _RefusedError(Exception):
+    """This one file is missing or wrong here; the source may still have the others."""
+
+
+def fetch(files: Mapping[str, str], sources: Sequence[str], root: Path, timeout: float, destination: Path) -> None:
+    """Put every file of `files` (name -> digest) into the folder `destination`, from the first source that has it.
+
+    `sources`: folders (relative ones count from `root`) and http(s) URLs of folders. `timeout`: seconds that one
+    URL may take for all its files together, answers that never come or trickle in included.
+    A source that cannot be reached is left at once, for all files; a file with the wrong digest is refused and
+    looked for in the next source. What happens is told on stderr, a line a file, with a progress bar in a terminal.
+
+    Raises ValueError for a name that leaves the folder, a digest or source of unknown kind; NoSourceError when a
+    file is left over; OSError when the destination cannot be written.
+    """
+    _check(files, sources)
+    missing = dict(files)
+    failures: list[str] = []
+    for source in sources:
+        deadline = time.monotonic() + timeout
+        shown = _shown(source, root)
+        for name, digest in list(missing.items()):
+            try:
+                with closing(_chunks(source, root, name, deadline)) as chunks:
+                    size = _store(chunks, digest, destination / name)
+            except (_RefusedError, _UnavailableError) as error:
+                failures.append(f"{shown}: {error}")
+                _say(f"not from {failures[-1]}")
+                if isinstance(error, _UnavailableError):
+                    break
+            else:
+                del missing[name]
+                _say(f"{name}: {size:,} bytes from {shown}, {digest.partition(':')[0]} as published")
+        if not missing:
+            return
+    tried = "; ".join(failures) or "nothing, the list of sources is empty"
+    raise NoSourceError(f"no source serves {', '.join(missing)}; tried: {tried}")
+
+
+def reachable(files: Iterable[str], sources: Sequence[str], root: Path, timeout: float) -> bool:
+    """Say within `timeout` seconds whether any source can be reached at all.
+
+    A folder counts when it has one of `files`, right or wrong, a URL when it answers 200 for the first of them.
+    """
+    names = list(files)
+    if any((_folder(source, root) / name).is_file() for source in sources if not is_url(source) for name in names):
+        return True
+    urls = [_url(source, names[0]) for source in sources if is_url(source)]
+    if not urls:
+        return False
+    from softmax_regression.download.transfer import any_answers
+
+    return any_answers(urls, timeout)
+
+
+def is_url(source: str) -> bool:
+    """Say whether `source` is an http(s) URL; anything else is a folder."""
+    return source.startswith(("http://", "https://"))
+
+
+def _check(files: Mapping[str, str], sources: Sequence[str]) -> None:
+    for name, digest in files.items():
+        if not re.fullmatch(r"[\w-][\w.-]*", name):
+            raise ValueError(f"{name!r} is not a plain file name: it would leave its folder")
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", digest):
+            raise ValueError(f"{name}: expected a digest as sha256:<64 hex digits> or md5:<32>, found {digest!r}")
+    for number, source in enumerate(sources, start=1):
+        scheme, separator, _ = source.partition("://")
+        if separator and not is_url(source):
+            raise ValueError(f"source {number} is neither a folder nor an http(s) URL: it begins with {scheme}://")
+        try:
+            _ = urlsplit(source).port if separator else None
+        except ValueError:  # not repeated: what could not be parsed may be a password
+            raise ValueError(
+                f"source {number} is no valid URL; write / and @ in a user name or password as %2F and %40"
+            ) from None
+
+
+def _folder(source: str, root: Path) -> Path:
+    return root / Path(source).expanduser()
+
+
+def _url(source: str, name: str) -> str:
+    return f"{source.rstrip('/')}/{name}"
+
+
+def _shown(source: str, root: Path) -> str:
+    """Return the source as a person may see it: without user name and password, a folder with its full path."""
+    if is_url(source):
+        return redact(source)
+    path = _folder(source, root).resolve()
+    return str(path) if str(path) == source else f"{source} ({path})"
+
+
+def _store(chunks: Iterable[bytes], digest: str, path: Path) -> int:
+    """Write the chunks to `path` if they have the digest, else raise _RefusedError; return the size in bytes."""
+    algorithm, _, expected = digest.partition(":")
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            for chunk in chunks:
+                hasher.update(chunk)
+                file.write(chunk)
+            size = file.tell()
+        if hasher.hexdigest() != expected:
+            raise _RefusedError(
+                f"{path.name} refused: expected {algorithm} {expected}, found {hasher.hexdigest()} ({size} bytes)"
+            )
+    return size
+
+
+def _chunks(source: str, root: Path, name: str, deadline: float) -> Generator[bytes, None, None]:
+    """Yield the bytes of the file `name` at `source`; raise one of the two errors above when they do not come."""
+    if is_url(source):
+        from softmax_regression.download.transfer import TransferError, receive
+
+        try:
+            yield from receive(_url(source, name), name, deadline)
+        except TransferError as error:
+            raise _UnavailableError(f"{name}: {error}") from error
+        return
+    path = _folder(source, root) / name
+    if not path.parent.is_dir():
+        raise _UnavailableError("no such folder")
+    if not path.is_file():
+        raise _RefusedError(f"{name} is not there")
+    try:
+        with path.open("rb") as file:
+            yield from iter(lambda: file.read(2**20), b"")
+    except OSError as error:
+        raise _RefusedError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Every picture: the only folder that knows matplotlib."""

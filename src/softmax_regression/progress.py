@@ -1,0 +1,46 @@
+"""Progress of a training: a bar in a terminal, one line an epoch elsewhere (as under `dvc repro` in CI)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Never
+
+from tqdm import tqdm
+
+from softmax_regression.artifacts.outcome import Epoch
+
+MAX_LINES = 50  # a training of more epochs than this prints every n-th one
+
+
+class Progress:
+    """Shows how far a training of `epochs` epochs is; a context manager, so that the bar is closed on errors.
+
+    Epochs are counted from 1; the first that is shown may be a later one, where a killed training is taken up.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.every = -(-epochs // MAX_LINES)
+        self.started = time.monotonic()
+        self.bar: tqdm[Never] | None = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=epochs, unit="epoch", desc="train", dynamic_ncols=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self, row: Epoch) -> None:
+        """Tell that the epoch of `row` is over, with its figures."""
+        epoch = row["epoch"]
+        figures = " ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items() if name != "epoch")
+        if self.bar is not None:
+            self.bar.set_postfix_str(figures, refresh=False)
+            self.bar.update(epoch - self.bar.n)
+        elif epoch % self.every == 0 or epoch in (1, self.epochs):
+            seconds = time.monotonic() - self.started
+            print(f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs} {figures} ({seconds:.1f} s)", flush=True)

@@ -1,0 +1,1 @@
+"""Many configurations in one pass over the data: plan, train together, rank by validation data."""

@@ -1,0 +1,203 @@
+"""The run that is being written: it never stops the work that it records, writes nothing twice and no secret."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softmax_regression.redaction import redact
+from softmax_regression.tracking.connection import StoreUnavailableError, impatience
+from softmax_regression.tracking.record import ERROR, KEY, LIVE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from softmax_regression.tracking.client import Store
+
+Point = tuple[str, int, float]  # a metric's name, step and value
+_METRIC_NAME = re.compile(r"[\w\-. :/]+", re.ASCII)
+_TEXTS = frozenset({".csv", ".diff", ".html", ".json", ".lock", ".md", ".patch", ".svg", ".toml", ".txt", ".yaml"})
+
+
+class Run:
+    """A run that is being written. Once started, it never raises because the store went away.
+
+    Then `lost` says why, in one line, and nothing more is sent until `finish` tries once again; what has not
+    arrived by then can be rebuilt from the DVC outputs. As a context manager it ends the run: FINISHED, FAILED
+    on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, FileNotFoundError) are raised as ever.
+    """
+
+    def __init__(self, store: Store, run_id: str, name: str, *, new: bool = False, ends: bool = True) -> None:
+        self.run_id = run_id
+        self.name = name
+        self.lost: str | None = None
+        self._store = store
+        self._new = new
+        self._ends = ends
+        self._waiting: list[Callable[[], object]] = []
+        self._recorded: set[Point] = set()
+        self._read: set[str] = set()
+
+    def log_metrics(
+        self, values: Mapping[str, float], step: int = 0, *, timestamp: int | None = None, of_model: bool = False
+    ) -> None:
+        """Record metrics of one step; see `log_steps`. Metrics `of_model` are shown with the run's model, too."""
+        self.log_steps([(step, values)], timestamp=timestamp, of_model=of_model)
+
+    def log_steps(
+        self,
+        steps: Sequence[tuple[int, Mapping[str, float]]],
+        *,
+        timestamp: int | None = None,
+        of_model: bool = False,
+    ) -> None:
+        """Record the metrics of several steps in one call; `timestamp` in ms since 1970, now if None.
+
+        What the run already has, same name, step and value, is not recorded again. Raises ValueError for a name
+        that MLflow does not take.
+        """
+        points = [(name, step, float(value)) for step, values in steps for name, value in values.items()]
+        for name in {name for name, _, _ in points}:
+            if not _METRIC_NAME.fullmatch(name):
+                raise ValueError(f"metric name {name!r} is not allowed: use letters, digits, spaces and _ - . : /")
+        when = timestamp or time.time_ns() // 1_000_000
+        self._send(lambda: self._log_unrecorded(points, when, of_model))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags in one call."""
+        self._send(lambda: self._store.set_tags(self.run_id, tags))
+
+    def set_description(self, markdown: str) -> None:
+        """Set the description that the UI shows on top of the run; 8000 characters are kept."""
+        self.set_tags({"mlflow.note.content": markdown})
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """Copy a file into an artifact folder of the run; a text file less its credentials.
+
+        Raises FileNotFoundError if it is missing.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there to be logged")
+        text = path.read_text(encoding="utf-8", errors="replace") if path.suffix in _TEXTS else ""
+        if redact(text) != text:
+            self.log_text(text, f"{folder}/{path.name}".lstrip("/"))
+        else:
+            self._send(lambda: self._store.log_file(self.run_id, path, folder))
+
+    def log_text(self, text: str, artifact_path: str) -> None:
+        """Write `text`, less its credentials, into a file among the run's artifacts."""
+        self.log_bytes(redact(text).encode(), artifact_path)
+
+    def log_bytes(self, content: bytes, artifact_path: str) -> None:
+        """Write `content`, such as a picture, into a file among the run's artifacts."""
+        self._send(lambda: self._store.log_bytes(self.run_id, content, artifact_path))
+
+    def log_image_series(self, key: str, images: Sequence[tuple[int, Path]]) -> None:
+        """Log (step, picture file) pairs that the UI shows under `key` with a slider over the steps.
+
+        Steps that a resumed or continued run already has are left as they are.
+        """
+        if missing := [str(path) for _, path in images if not path.is_file()]:
+            raise FileNotFoundError(f"{', '.join(missing)}: not there to be logged")
+        self._send(lambda: self._store.log_images(self.run_id, key, images, new=self._new))
+
+    def log_input_dataset(
+        self, name: str, digest: str, source: str, *, context: str, profile: Mapping[str, object] | None = None
+    ) -> None:
+        """Record a data set as an input of the run, which the UI shows in its Dataset column.
+
+        `context` is what it was used for ("training", "test"); `profile` holds facts such as num_rows.
+        """
+        source = redact(source)
+        self._send(lambda: self._store.log_dataset(self.run_id, name, digest, source, context, profile or {}))
+
+    def log_model(
+        self,
+        name: str,
+        *,
+        python_model: Path,
+        artifacts: Mapping[str, Path],
+        input_example: np.ndarray,
+        output_example: Any,
+        pip_requirements: Sequence[str],
+    ) -> None:
+        """Log an MLflow model: its code is the file `python_model` (no pickle), its data are `artifacts`.
+
+        The signature is that of the examples: arrays or tables whose first axis counts examples. A resumed or
+        continued run that has a model keeps that one.
+        """
+        created: list[str] = []  # a second try goes on with the model that the first one made
+
+        def log() -> None:
+            if not self._new and self._store.model_of(self.run_id):
+                return
+            if not created:
+                created.append(self._store.create_model(self.run_id, name))
+            self._store.upload_model(
+                self.run_id, created[0], python_model, artifacts, input_example, output_example, pip_requirements
+            )
+
+        self._send(log)
+
+    def finish(self, status: str = "FINISHED", *, key: str = "") -> bool:
+        """End the run (a continued one keeps its status and end); return whether all of it has arrived.
+
+        `key` is the finished experiment's key. A finished run becomes the live one of its configuration.
+        """
+        end = time.time_ns() // 1_000_000
+        with impatience() if self.lost else nullcontext():
+            if self._ends:
+                self._send(lambda: self._end(status, key, end))
+            self._ends = False
+            self._flush()
+        return self.lost is None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None and self._ends:
+            self.set_tags({ERROR: f"{type(error).__name__}: {error}"})
+        self.finish("FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
+
+    def _send(self, operation: Callable[[], object]) -> None:
+        """Carry `operation` out, or keep it if the store has gone away. It must bear being carried out twice."""
+        self._waiting.append(operation)
+        if self.lost is None:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Carry out what waits, in order, up to the first that the store does not take."""
+        while self._waiting:
+            try:
+                self._waiting[0]()
+            except StoreUnavailableError as error:
+                self.lost = str(error)
+                return
+            except BaseException:
+                del self._waiting[0]
+                raise
+            del self._waiting[0]
+        self.lost = None
+
+    def _log_unrecorded(self, points: Sequence[Point], timestamp: int, of_model: bool) -> None:
+        if not self._new and (unread := {name for name, _, _ in points} - self._read):
+            histories = self._store.history(self.run_id, sorted(unread))
+            self._recorded |= {(name, step, value) for name in histories for step, value in histories[name]}
+            self._read |= unread
+        new = [point for point in points if point not in self._recorded]
+        model = self._store.model_of(self.run_id) if of_model and new else None
+        self._store.log_batch(self.run_id, new, timestamp, model_id=model)
+        self._recorded.update(new)
+
+    def _end(self, status: str, key: str, end: int) -> None:
+        finished = status == "FINISHED"
+        if finished:
+            self._store.set_tags(self.run_id, {LIVE: "true"} | ({KEY: key} if key else {}))
+        self._store.end_run(self.run_id, status, end)
+        if finished:
+            self._store.supersede(self.run_id)

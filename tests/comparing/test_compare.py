@@ -1,0 +1,261 @@
+"""Runs are gathered with their seeds and judged; what cannot be compared is refused in one line."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filled_project import (
+    CLASS_NAMES,
+    DATA,
+    LABELS,
+    NOT_EVALUATED,
+    OTHER_CODE,
+    OTHER_DATA,
+    OTHER_LABELS,
+    RATE_01,
+    RATE_05,
+    RATE_09,
+    WRONG,
+    N,
+    add_run,
+    filled_project,
+)
+
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.comparing.compare import compare, read_test_images
+from softmax_regression.comparing.comparison import Comparison, differing_params
+from softmax_regression.comparing.statistics import compare_configurations, compare_models
+from softmax_regression.evaluation.metrics import wilson_interval
+from softmax_regression.tracking.client import Store
+
+# Two ways to the same float64 figure differ by rounding only.
+DIGITS = 1e-12
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with runs."""
+    return filled_project(tmp_path_factory.mktemp("compare"))
+
+
+@pytest.fixture(scope="module")
+def store(root: Path) -> Store:
+    """Its store."""
+    return Store.open(root)
+
+
+@pytest.fixture(scope="module")
+def two(store: Store, root: Path) -> Comparison:
+    """Learning rate 0.1 beside 0.5, three seeds of each in the store."""
+    return compare(store, root, [RATE_01, RATE_05])
+
+
+def correct(rate: float, seed: int) -> np.ndarray:
+    """Return what this run has right, (N,) bool."""
+    right = np.ones(N, bool)
+    right[list(WRONG[rate, seed])] = False
+    return right
+
+
+def test_the_runs_stand_in_the_order_in_which_they_were_named(two: Comparison) -> None:
+    """A and B are the runs named, with accuracy and interval; hints are the words that their names do not share."""
+    assert [(run.letter, run.record.name, run.name) for run in two.runs] == [
+        ("A", RATE_01, "A (lr0.1)"),
+        ("B", RATE_05, "B (lr0.5)"),
+    ]
+    assert [run.accuracy for run in two.runs] == [0.8, 0.96]
+    assert two.runs[0].interval == wilson_interval(240, 300)
+    assert (two.data, two.noun, two.class_names) == (DATA, "images", CLASS_NAMES)
+    assert two.notes == ()
+
+
+def test_the_trained_models_are_tested_on_their_common_images(two: Comparison) -> None:
+    """A is wrong on 0-59, B on 54-65: B alone is right on 54 images, A alone on 6; McNemar by hand."""
+    (test,) = two.models
+    assert (test.only_a, test.only_b, test.n) == (6, 54, 300)
+    assert test.difference == pytest.approx(48 / 300, abs=DIGITS)
+    by_hand = 2 * sum(math.comb(60, k) for k in range(7)) / 2**60
+    assert test.p_value == pytest.approx(by_hand, rel=1e-9)  # SciPy's tail of the binomial, to about ten digits
+    assert test.verdict == "b better"
+
+
+def test_the_configurations_are_judged_over_all_their_seeds(two: Comparison) -> None:
+    """The other seeds come from the store, and the test is that of statistics.py on all of them."""
+    first, second = two.configurations
+    assert (first.name, first.seeds, second.name, second.seeds) == (
+        "A (lr0.1)",
+        ("0", "1", "2"),
+        "B (lr0.5)",
+        ("0", "1", "2"),
+    )
+    assert first.summary.mean == pytest.approx(0.8, abs=DIGITS)
+    assert first.summary.sd == pytest.approx(0.01, abs=DIGITS)
+    (test,) = two.configuration_tests
+    rows = [np.stack([correct(rate, seed) for seed in (0, 1, 2)]) for rate in (0.1, 0.5)]
+    expected = compare_configurations(*rows, names=("A (lr0.1)", "B (lr0.5)"))
+    assert (test.interval, test.p_value, test.seeds) == (expected.interval, expected.p_value, (3, 3))
+    assert test.verdict == "b better"
+
+
+def test_seeds_of_other_code_are_left_out_and_told(two: Comparison, store: Store, root: Path) -> None:
+    """Seed 3 of learning rate 0.1 is of other code: not counted, said why, and counted on demand."""
+    assert two.configurations[0].notes == (
+        "seed 3 not counted: trained by other code (src/sgd.py); --any-code counts them",
+    )
+    loose = compare(store, root, [RATE_01, RATE_05], any_code=True).configurations[0]
+    assert (loose.seeds, loose.notes) == (("0", "1", "2", "3"), ())
+    assert loose.correct.mean(axis=1).tolist() == [0.8, 0.79, 0.81, 0.7]
+
+
+def test_one_seed_gives_no_verdict_but_the_size_of_the_noise(store: Store, root: Path) -> None:
+    """Learning rate 0.9 has one seed: no p-value, and the noise pooled over 0.1 and 0.5 is handed to the words."""
+    found = compare(store, root, [RATE_01, RATE_09])
+    (test,) = found.configuration_tests
+    assert (test.verdict, test.p_value, test.interval, test.seeds) == ("not answerable", None, None, (3, 1))
+    assert test.seed_noise is not None
+    assert test.seed_noise.sd == pytest.approx(0.01, abs=DIGITS)
+    assert found.models[0].verdict == "b better"  # the trained models differ all the same
+
+
+def test_two_seeds_of_one_configuration_are_one_configuration(store: Store, root: Path) -> None:
+    """There is nothing to prefer; what the two models differ in is the seed."""
+    found = compare(store, root, [RATE_01, "small lr0.1 b10 e3 s1"])
+    assert [configuration.letters for configuration in found.configurations] == ["A=B"]
+    assert found.configuration_tests == ()
+    assert found.params == {"train.seed": ("0", "1")}
+    assert [run.hint for run in found.runs] == ["s0", "s1"]
+
+
+def test_three_runs_are_tested_in_all_pairs_together(store: Store, root: Path) -> None:
+    """Three models make three pairs, corrected as one family; of the configurations one pair has a verdict."""
+    found = compare(store, root, [RATE_01, RATE_05, RATE_09])
+    assert [(test.names[0][0], test.names[1][0]) for test in found.models] == [("A", "B"), ("A", "C"), ("B", "C")]
+    assert {test.family for test in found.models} == {3}
+    assert [test.verdict for test in found.configuration_tests] == ["b better", "not answerable", "not answerable"]
+    assert [(d.a.letter, d.b.letter) for d in found.disagreements] == [("A", "B"), ("A", "C")]
+
+
+def test_disagreements_are_found_by_who_is_right(two: Comparison) -> None:
+    """Only A is right on 60-65, only B on 0-53; on 54-59 both are wrong, and say the same."""
+    (found,) = two.disagreements
+    assert found.only_a.tolist() == list(range(60, 66))
+    assert found.only_b.tolist() == list(range(54))
+    assert found.neither.tolist() == []
+    assert found.total == 60
+    assert found.by_class(CLASS_NAMES) == [(name, 2, 18, 0) for name in CLASS_NAMES]
+
+
+def test_classes_are_tested_together(two: Comparison) -> None:
+    """Each class has 100 images, 18 right in B alone and 2 in A alone; three classes are one family."""
+    for test in two.disagreements[0].classes:
+        assert test is not None
+        assert (test.n, test.only_a, test.only_b, test.family) == (100, 2, 18, 3)
+        assert test.difference == pytest.approx(0.16, abs=DIGITS)
+        a, b = np.ones(100, bool), np.ones(100, bool)
+        a[:18], b[18:20] = False, False
+        assert test.p_adjusted == pytest.approx(3 * compare_models(a, b).p_value, abs=DIGITS)
+
+
+def test_params_that_differ_are_told_and_the_others_too(two: Comparison) -> None:
+    """One param differs; the rest is shared, written as in params.yaml."""
+    assert two.params == {"optimizer.learning_rate": ("0.1", "0.5")}
+    assert two.shared_params["data.resize"] == "null"
+    assert two.shared_params["optimizer.nesterov"] == "false"
+    assert two.shared_params["train.seed"] == "0"
+    assert two.code == ()
+
+
+def test_a_param_that_one_run_lacks_differs() -> None:
+    """Runs of different versions have different params; where there is none stands '-'."""
+    runs = [Experiment({"a": 1, "b": None}, {}, {}), Experiment({"a": 1}, {}, {})]
+    assert differing_params(runs) == {"b": ("null", "-")}
+
+
+def test_code_that_differs_is_told(store: Store, root: Path) -> None:
+    """Two runs of the same params but other code: two configurations, and the file is named."""
+    found = compare(store, root, [RATE_01, OTHER_CODE])
+    assert found.code == ("src/sgd.py",)
+    assert len(found.configurations) == 2
+    assert len(compare(store, root, [RATE_01, OTHER_CODE], any_code=True).configurations) == 1
+
+
+def test_test_images_come_from_the_data_folder(two: Comparison, root: Path) -> None:
+    """Where the data are, the images are there; white is 255 whatever the stored scale."""
+    assert two.images is not None
+    assert (two.images.shape, two.no_images) == ((N, 6, 5), "")
+    sixteen, reason = read_test_images(root / "data" / DATA, LABELS, scale=510.0)
+    assert sixteen is not None
+    assert sixteen.dtype == np.uint8
+    assert reason == ""
+    np.testing.assert_array_equal(sixteen, np.round(two.images / 2))
+
+
+@pytest.mark.parametrize(
+    ("folder", "labels", "reason"),
+    [
+        ("nowhere", LABELS, "the test images are not in data/nowhere; `dvc repro download` brings them"),
+        (DATA, LABELS[::-1], f"data/{DATA} holds other examples than these runs were tested on"),
+        (DATA, LABELS[:-1], f"data/{DATA} holds other examples than these runs were tested on"),
+    ],
+)
+def test_images_that_are_not_the_runs_own_are_not_shown(
+    root: Path, folder: str, labels: np.ndarray, reason: str
+) -> None:
+    """Missing images, or those of other examples, are left out with the reason."""
+    assert read_test_images(root / "data" / folder, labels, 255.0) == (None, reason)
+
+
+def test_data_without_images_are_compared_as_examples(tmp_path: Path) -> None:
+    """Features have no pictures: the words say examples, and the page goes without images and says why."""
+    copy = filled_project(tmp_path)
+    store = Store.open(copy)
+    for rate in (0.1, 0.5):
+        wrong = WRONG[rate, 0]
+        add_run(store, wrong, data__name="points", digest="d3", shape=(2,), optimizer__learning_rate=rate)
+    found = compare(store, copy, ["points lr0.1 b10 e3 s0", "points lr0.5 b10 e3 s0"])
+    assert (found.noun, found.images) == ("examples", None)
+    assert found.no_images == "the examples of points are features, not images"
+    assert "on examples like these" in found.models[0].words
+
+
+def test_best_says_how_it_was_chosen(store: Store, root: Path) -> None:
+    """The sentence of the choice is part of the comparison."""
+    found = compare(store, root, [RATE_01, "best"])
+    assert found.runs[1].record.name == RATE_09
+    assert found.notes[0].startswith(f"best is {RATE_09}: the lowest training loss, 0.1000")
+
+
+@pytest.mark.parametrize(
+    ("refs", "message"),
+    [
+        ([RATE_01], "a comparison takes 2 to 26 runs, found 1; name them after `compare`"),
+        (["x"] * 27, "a comparison takes 2 to 26 runs, found 27"),
+        (
+            [RATE_01, NOT_EVALUATED],
+            f"the run {NOT_EVALUATED} .* holds no test predictions, .*`softmax-regression sync`",
+        ),
+        (
+            [RATE_01, OTHER_DATA],
+            f"the runs are of different data sets: {RATE_01} of small, {OTHER_DATA} of toys; compare runs of one",
+        ),
+        ([RATE_01, OTHER_LABELS], "were tested on different examples"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(store: Store, root: Path, refs: list[str], message: str) -> None:
+    """One line says what is wrong, with the run's name, and what to do."""
+    with pytest.raises(ValueError, match=message) as error:
+        compare(store, root, refs)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_predictions_are_named(store: Store, root: Path, tmp_path: Path) -> None:
+    """A predictions.csv that is no table of all test examples is refused with the run and what to do."""
+    copy = filled_project(tmp_path)
+    run = Store.open(copy).resolve(RATE_05)
+    (path,) = copy.glob(f"mlruns/*/{run.run_id}/artifacts/evaluation/predictions.csv")
+    path.write_text("index,label,predicted\n1,0,0\n")
+    with pytest.raises(ValueError, match=r"of the run small lr0.5 .* cannot be read: its rows .*evaluate`"):
+        compare(Store.open(copy), copy, [RATE_01, RATE_05])

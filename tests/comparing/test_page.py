@@ -1,0 +1,199 @@
+"""The page of a comparison: whole, self-contained, escaped, and the same bytes for the same runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filled_project import CLASS_NAMES, RATE_01, RATE_05, RATE_09, filled_project
+
+from softmax_regression.comparing.compare import compare
+from softmax_regression.comparing.comparison import Comparison, disagreement
+from softmax_regression.comparing.page import page, write_page
+from softmax_regression.comparing.run_files import Predictions
+from softmax_regression.tracking.client import Store
+
+VOID = {"meta", "link", "img", "br"}  # elements without an end
+
+
+class Reader(HTMLParser):
+    """Reads a page: every element has its end in the right place; keeps attributes, headings and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.headings: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the element."""
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that it ends what is open."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Keep text that people see."""
+        if "style" in self.open:
+            return
+        self.text += data
+        for tag in self.open:
+            if tag in ("h1", "h2", "h3", "h4"):
+                self.headings.append((tag, data))
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        """Return the attributes of every element of this kind."""
+        return [attributes for found, attributes in self.elements if found == tag]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with runs."""
+    return filled_project(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def two(root: Path) -> Comparison:
+    """Learning rate 0.1 beside 0.5."""
+    return compare(Store.open(root), root, [RATE_01, RATE_05])
+
+
+@pytest.fixture(scope="module")
+def html(two: Comparison) -> str:
+    """Their page."""
+    return page(two)
+
+
+@pytest.fixture(scope="module")
+def read(html: str) -> Reader:
+    """The page, read."""
+    return Reader(html)
+
+
+def test_the_verdicts_come_first(read: Reader) -> None:
+    """Both questions and their answers stand before all sections; headings step down one level at a time."""
+    headings = [words for tag, words in read.headings if tag == "h2"]
+    assert headings[:2] == ["Are these trained models different on images like these?", "Is the configuration better?"]
+    assert headings[2:] == [
+        "The runs",
+        "Curves",
+        "Params",
+        "The same images in each run",
+        "Confusion matrices",
+        "Where they disagree",
+        "Statistics",
+    ]
+    assert read.text.index("Yes: B (lr0.5) is better.") < read.text.index(
+        "test accuracy"
+    )  # the head of the first table
+    levels = [int(tag[1]) for tag, _ in read.headings]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_nothing_is_loaded_from_elsewhere(read: Reader, html: str) -> None:
+    """Every source is inside the page, every link leads within it, there is no script, and the policy forbids more."""
+    for _, attributes in read.elements:
+        assert attributes.get("src", "data:").startswith("data:")
+        assert attributes.get("href", "#").startswith(("#", "data:"))
+    assert not read.all("script")
+    assert "url(" not in html
+    assert "@import" not in html
+    policies = [meta["content"] for meta in read.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_links_lead_to_sections(read: Reader) -> None:
+    """Each link of the page has its target."""
+    targets = {f"#{attributes['id']}" for _, attributes in read.elements if "id" in attributes}
+    links = {attributes["href"] for attributes in read.all("a")}
+    assert links
+    assert links <= targets
+
+
+def test_every_picture_has_words(read: Reader) -> None:
+    """Each image has an alternative text; tables have names and their heads a scope; the language is told."""
+    images = read.all("img")
+    assert all(image["alt"] for image in images)
+    # curves, two confusion matrices, class differences; 10 test images; 3 classes x (2 only A, 6 of 18 only B)
+    assert len(images) == 1 + 2 + 1 + 10 + 3 * (2 + 6)
+    assert all(found["aria-label"] for found in read.all("table"))
+    assert all(found["scope"] in ("col", "row") for found in read.all("th"))
+    assert read.all("html") == [{"lang": "en"}]
+
+
+def test_what_people_named_is_escaped(html: str, read: Reader) -> None:
+    """A class called `owl & <co>` is text, not markup."""
+    assert "<co>" not in html
+    assert "owl & <co>" in read.text
+
+
+def test_a_wrong_answer_is_marked_by_more_than_colour(read: Reader) -> None:
+    """A is wrong on the first ten test images, B right: ten crosses and ten hidden words in the first table's row."""
+    part = read.text[read.text.index("The first 10 of the test set") : read.text.index("Confusion matrices", 900)]
+    row_a, row_b = part.partition("A (lr0.1)")[2].split("B (lr0.5)")
+    assert row_a.count("✗wrong:") == 10
+    assert "✗" not in row_b
+
+
+def test_the_page_is_written_whole_and_the_same(two: Comparison, html: str, tmp_path: Path) -> None:
+    """The folder is made, the same comparison gives the same bytes, and the page stays small."""
+    path = write_page(two, tmp_path / "reports" / "compare.html")
+    assert path.read_text(encoding="utf-8") == html
+    assert page(two) == html
+    assert [file.name for file in path.parent.iterdir()] == ["compare.html"]
+    assert len(html) < 500_000
+
+
+def test_without_images_the_page_says_why(two: Comparison) -> None:
+    """Where the test images are not at hand the tables stay, and one sentence says what is missing."""
+    without = Reader(page(dataclasses.replace(two, images=None, no_images="they are not here")))
+    assert "Without images: they are not here." in without.text
+    assert len(without.all("img")) == 4  # the drawn ones
+    assert "only B on 54" in without.text
+
+
+def test_without_curves_the_page_says_whose(two: Comparison) -> None:
+    """Runs whose curves the store lost are named; without any there is no picture."""
+    runs = [dataclasses.replace(run, history=None) for run in two.runs]
+    one = Reader(page(dataclasses.replace(two, runs=(two.runs[0], runs[1]))))
+    assert "No curves in the store: B (lr0.5)." in one.text
+    assert sum("by epoch" in image["alt"] for image in one.all("img")) == 1
+    none = Reader(page(dataclasses.replace(two, runs=tuple(runs))))
+    assert "No curves in the store: A (lr0.1), B (lr0.5)." in none.text
+    assert sum("by epoch" in image["alt"] for image in none.all("img")) == 0
+
+
+def test_models_that_agree_have_no_disagreements(two: Comparison) -> None:
+    """Two equal models, and a class without test examples: no figure is NaN, no example is shown."""
+    answers = Predictions(np.array([0, 1, 0]), np.array([0, 1, 1]))
+    a, b = (dataclasses.replace(run, predictions=answers) for run in two.runs)
+    found = disagreement(a, b, CLASS_NAMES, "images", family=3)
+    assert found.classes[2] is None
+    read = Reader(page(dataclasses.replace(two, runs=(a, b), disagreements=(found,))))
+    assert "A and B give the same answer on all of the 3 images." in read.text
+    assert "Only" not in read.text
+    assert "nan" not in read.text.lower()
+
+
+def test_many_runs_make_one_page(root: Path) -> None:
+    """Seven runs: 21 pairs in the statistics, six disagreements of which one is open, fewer examples each."""
+    refs = [RATE_01, RATE_05, RATE_09, *(f"small lr{rate} b10 e3 s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
+    found = compare(Store.open(root), root, refs)
+    read = Reader(page(found))
+    assert len(found.models) == 21
+    assert "21 pairs tested together" in read.text
+    assert "Each run against the first, A (lr0.1 s0)." in read.text
+    assert len([1 for tag, _ in read.headings if tag == "h3"]) == 6
+    assert sum("open" in details for details in read.all("details")) == 1

@@ -1,0 +1,219 @@
+"""Reading a data set: what is right is read as it is, every fault has one clear error; holding out; resizing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_data import make_entry, make_examples, make_parts, write_folder
+
+from softmax_regression.data import idx
+from softmax_regression.data.datasets import Dataset, Examples, assemble, hold_out, load, resize
+from softmax_regression.download import registry
+from softmax_regression.download.registry import PARTS, Entry
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a small data set that the registry knows as "small"."""
+    monkeypatch.setitem(registry.DATA_SETS, "small", write_folder(tmp_path / "small"))
+    return tmp_path / "small"
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+def test_a_data_set_is_read_as_it_was_written(folder: Path, memory_map: bool) -> None:
+    """Images, labels, names and sizes are those of the files, mapped or in memory, ready for torch.from_numpy."""
+    dataset = load(folder, "small", memory_map=memory_map)
+    parts = make_parts()
+    for examples, split in ((dataset.train, "train"), (dataset.test, "test")):
+        np.testing.assert_array_equal(examples.images, parts[f"{split}-images"])
+        np.testing.assert_array_equal(examples.labels, parts[f"{split}-labels"])
+        assert isinstance(examples.images, np.memmap) is memory_map
+        assert examples.images.flags.writeable
+        assert len(examples) == len(parts[f"{split}-labels"])
+    assert (dataset.name, dataset.scale, dataset.num_classes) == ("small", 255, 10)
+    assert dataset.class_names[3] == "kind 3"
+    assert (dataset.example_shape, dataset.num_features, dataset.is_image) == ((28, 28), 784, True)
+
+
+def test_features_that_are_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the entry leaves shape, sizes and classes open the data decide, and float64 comes back native."""
+    monkeypatch.setitem(registry.DATA_SETS, "points", Entry(scale=1))
+    features, labels = np.random.default_rng(0).normal(size=(30, 2)), (np.arange(30) % 3).astype(np.uint8)
+    arrays: list[np.ndarray] = [features, labels, features[:9], labels[:9]]
+    for part, array in zip(PARTS, arrays, strict=True):
+        idx.write(tmp_path / part, array)
+    dataset = load(tmp_path, "points", memory_map=True)
+    np.testing.assert_array_equal(dataset.train.images, features)
+    assert dataset.train.images.dtype.isnative
+    assert dataset.class_names == ("class 0", "class 1", "class 2")
+    assert (dataset.example_shape, dataset.num_features, dataset.is_image) == ((2,), 2, False)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_file_is_named(folder: Path, part: str) -> None:
+    """FileNotFoundError names the file and the command that brings it."""
+    (folder / part).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"small/{part} not found; run `dvc repro download`$"):
+        load(folder, "small")
+
+
+def test_a_missing_folder_and_an_unknown_name(tmp_path: Path) -> None:
+    """No data yet is a missing file; a name that the registry lacks is a bad value, whatever is in the folder."""
+    with pytest.raises(FileNotFoundError, match="run `dvc repro download`"):
+        load(tmp_path / "fashion_mnist", "fashion_mnist")
+    with pytest.raises(ValueError, match="unknown data set 'nonsense'"):
+        load(tmp_path, "nonsense")
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("fault", ["truncated", "trailing bytes", "not an IDX file"])
+def test_a_damaged_file_is_named_with_the_way_out(folder: Path, part: str, fault: str, memory_map: bool) -> None:
+    """Bytes missing, bytes too many and a wrong magic number: which file, and what to do."""
+    content = (folder / part).read_bytes()
+    damaged = {"truncated": content[:-1], "trailing bytes": content + b"\0", "not an IDX file": b"\1" + content[1:]}
+    (folder / part).write_bytes(damaged[fault])
+    with pytest.raises(ValueError, match=fault) as caught:
+        load(folder, "small", memory_map=memory_map)
+    assert str(folder / part) in str(caught.value)
+    assert str(caught.value).endswith(f"; delete {folder} and run `dvc repro --force download`")
+
+
+PARTS_WITH_FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
+    "a label out of range": ({"train-labels": np.full(600, 10, np.uint8)}, "train-labels: .* 0 to 9, found 10"),
+    "one label too few": ({"test-labels": np.zeros(199, np.uint8)}, "test-labels: expected 200 labels.*, found 199"),
+    "one image too few": ({"test-images": np.zeros((199, 28, 28), np.uint8)}, "expected 200 examples, found 199"),
+    "other images": ({"train-images": np.zeros((600, 28, 27), np.uint8)}, r"\('N', 28, 28\), found \(600, 28, 27\)"),
+    "flat images": ({"train-images": np.zeros((600, 784), np.uint8)}, r"\('N', 28, 28\), found \(600, 784\)"),
+    "labels for images": ({"train-images": np.zeros(600, np.uint8)}, r"\('N', 28, 28\), found \(600,\)"),
+    "images for labels": ({"train-labels": np.zeros((600, 28, 28), np.uint8)}, "vector of uint8, found uint8 of shape"),
+    "labels as int32": ({"train-labels": np.zeros(600, np.int32)}, "expected a vector of uint8, found int32"),
+    "images as int16": ({"train-images": np.zeros((600, 28, 28), np.int16)}, "uint8 or float64, found int16"),
+    "not a number": ({"test-images": np.full((200, 28, 28), np.nan)}, "finite features, found NaN or infinity"),
+    "nothing": ({"test-images": np.zeros((0, 28, 28), np.uint8)}, "test-images: expected 200 examples, found 0"),
+}
+
+
+@pytest.mark.parametrize("fault", PARTS_WITH_FAULTS)
+def test_whole_files_with_the_wrong_content_are_refused(folder: Path, fault: str) -> None:
+    """Types, shapes, counts and labels are held against the registry; the error names the part."""
+    changes, message = PARTS_WITH_FAULTS[fault]
+    for part, array in changes.items():
+        idx.write(folder / part, array)
+    with pytest.raises(ValueError, match=message):
+        load(folder, "small")
+
+
+def test_no_examples_is_no_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the entry gives no sizes an empty part is refused all the same."""
+    parts = make_parts()
+    monkeypatch.setitem(registry.DATA_SETS, "small", replace(make_entry(parts), sizes=None))
+    empty = {part: array[:0] for part, array in parts.items()}
+    with pytest.raises(ValueError, match="small: train-images: expected one or more examples, found 0"):
+        assemble("small", empty)
+
+
+def test_reading_needs_numpy_alone() -> None:
+    """No framework, no Pillow, no scikit-learn and no requests is loaded by the reading of data."""
+    code = "import softmax_regression.data.datasets, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "numpy" in loaded
+    assert not set(loaded) & {"torch", "torchvision", "sklearn", "scipy", "PIL", "requests", "tqdm", "yaml"}
+
+
+@pytest.mark.parametrize("size", [10, 11, 57, 300, 590])
+def test_what_is_held_out_is_a_stratified_part(size: int) -> None:
+    """Both parts are disjoint, ascending and together everything; each class gives its share to within one."""
+    labels = make_examples(600).labels
+    training, validation = hold_out(labels, size, seed=0)
+    assert len(validation) == size
+    assert sorted([*training, *validation]) == list(range(600))
+    assert (np.diff(training) > 0).all()
+    assert (np.diff(validation) > 0).all()
+    counts = np.bincount(labels[validation], minlength=10)
+    assert (np.abs(counts - size / 10) < 1).all()
+
+
+def test_the_quota_is_by_largest_remainder() -> None:
+    """Classes of 5, 3 and 2 in 10 give 4 as 2, 1 and 1: shares 2.0, 1.2 and 0.8, the odd one to the largest rest."""
+    labels = np.array([0] * 50 + [1] * 30 + [2] * 20)
+    _, validation = hold_out(labels, 4, seed=3)
+    assert np.bincount(labels[validation]).tolist() == [2, 1, 1]
+
+
+def test_the_seed_alone_decides_which() -> None:
+    """The same seed gives the same part, another seed another."""
+    labels = make_examples(600).labels
+    np.testing.assert_array_equal(hold_out(labels, 60, seed=1)[1], hold_out(labels, 60, seed=1)[1])
+    assert not np.array_equal(hold_out(labels, 60, seed=1)[1], hold_out(labels, 60, seed=2)[1])
+
+
+def test_the_books_recipe_holds_nothing_out() -> None:
+    """Size 0 trains on everything, in order."""
+    training, validation = hold_out(make_examples(50).labels, 0, seed=0)
+    np.testing.assert_array_equal(training, np.arange(50))
+    assert len(validation) == 0
+    assert validation.dtype == training.dtype == np.int64
+
+
+@pytest.mark.parametrize("size", [-1, 1, 9, 591, 600, 10_000])
+def test_a_size_that_leaves_a_class_out_is_refused(size: int) -> None:
+    """With 10 classes in 600 examples 10 to 590 can be held out; the error says so."""
+    with pytest.raises(ValueError, match=f"^data.validation_size: expected 0 or 10 to 590 of the 600 .* found {size}$"):
+        hold_out(make_examples(600).labels, size, seed=0)
+
+
+def test_a_rare_class_keeps_a_training_example() -> None:
+    """Nine tenths of a class of one would be all of it: refused, with the class."""
+    with pytest.raises(ValueError, match="90 leaves no training example of class 1; lower it"):
+        hold_out(np.array([0] * 99 + [1]), 90, seed=0)
+
+
+def small_dataset(shape: tuple[int, ...], count: int = 40) -> Dataset:
+    """Return a data set of random images, the hardest case for a filter, and of some examples that can be learned."""
+    noise = np.random.default_rng(0).integers(0, 256, (count // 2, *shape)).astype(np.uint8)
+    examples = make_examples(count // 2, shape)
+    images = np.concatenate([noise, examples.images])
+    part = Examples(images, np.concatenate([examples.labels, examples.labels]))
+    return Dataset("small", tuple("0123456789"), 255, part, part)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (20, 30), (30, 20)])
+@pytest.mark.parametrize("size", [7, 16, 28, 64])
+def test_resizing_is_the_books_route_exactly(shape: tuple[int, int], size: int) -> None:
+    """Each image equals torchvision's Resize on the PIL image, the book's loader, in every pixel."""
+    from PIL import Image
+    from torchvision.transforms import Resize
+
+    dataset = small_dataset(shape)
+    resized = resize(dataset, size)
+    expected = np.stack([np.asarray(Resize(size)(Image.fromarray(image))) for image in dataset.train.images])
+    np.testing.assert_array_equal(resized.train.images, expected, strict=True)
+    np.testing.assert_array_equal(resized.test.images, expected, strict=True)
+    assert resized.train.labels is dataset.train.labels
+    assert resized.example_shape == expected.shape[1:]
+
+
+def test_resizing_reads_a_map(folder: Path) -> None:
+    """Images that lie in the file are resized as those in memory."""
+    mapped, read = load(folder, "small", memory_map=True), load(folder, "small")
+    np.testing.assert_array_equal(resize(mapped, 14).train.images, resize(read, 14).train.images)
+
+
+def test_reading_resizes_where_a_size_is_given(folder: Path) -> None:
+    """`size` is `resize` after reading; None leaves the images as they are."""
+    read = load(folder, "small", size=None)
+    assert read.example_shape == (28, 28)
+    np.testing.assert_array_equal(load(folder, "small", size=14).test.images, resize(read, 14).test.images)
+
+
+def test_only_grey_images_are_resized() -> None:
+    """Points in the plane have no size to change: the error says which param."""
+    points = Examples(np.zeros((4, 2)), np.zeros(4, np.uint8))
+    with pytest.raises(ValueError, match=r"^data\.resize: points has no grey images to resize; set data.resize: null$"):
+        resize(Dataset("points", ("a", "b"), 1, points, points), 14)

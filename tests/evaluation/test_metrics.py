@@ -1,0 +1,309 @@
+"""Figures of one model: against scikit-learn and statsmodels, by hand, and at the edges."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix as sklearn_confusion
+from statsmodels.stats.proportion import proportion_confint
+
+from softmax_regression.evaluation import metrics
+from softmax_regression.evaluation.metrics import BOOK_RECIPE, Interval, closing_checks, reference_bands
+
+# Sums of some hundred float64 terms of size 1: a few units in the last place.
+ROUNDING = 1e-12
+BOOK_LOSS = [0.788, *[0.5] * 8, 0.447]
+BOOK_ACCURACY = [0.748, *[0.8] * 8, 0.848]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same in every run."""
+    return np.random.default_rng(0)
+
+
+def test_import_loads_numpy_alone() -> None:
+    """Importing the module loads neither scipy nor torch."""
+    code = (
+        "import sys, softmax_regression.evaluation.metrics\n"
+        "assert 'numpy' in sys.modules\n"
+        "print([m for m in ('scipy', 'torch', 'sklearn') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_books_example() -> None:
+    """The book's two examples give accuracy 0.5 and cross-entropies 2.3026 and 0.6931 (mean 1.4979)."""
+    probabilities = np.array([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]])
+    labels = [0, 2]
+    assert metrics.accuracy(labels, probabilities.argmax(axis=1)) == 0.5
+    # The book's figures have four decimals.
+    assert metrics.cross_entropy(np.log(probabilities), labels) == pytest.approx((2.3026 + 0.6931) / 2, abs=1e-4)
+
+
+def test_untrained_model_loses_ln_10() -> None:
+    """Equal probabilities for ten classes cost ln 10 nats an example, in float32 too."""
+    table = np.full((7, 10), -math.log(10), dtype=np.float32)
+    # One float32 logarithm, relative precision 6e-8.
+    assert metrics.cross_entropy(table, np.arange(7)) == pytest.approx(math.log(10), rel=1e-7)
+
+
+def test_accuracy_and_confusion_match_scikit_learn(rng: np.random.Generator) -> None:
+    """Accuracy, confusion matrix and per-class figures equal scikit-learn's, a class never predicted included."""
+    labels, predictions = rng.integers(0, 5, 400), rng.integers(0, 4, 400)
+    table = metrics.confusion_matrix(labels, predictions, 5)
+    assert table.dtype == np.int64
+    np.testing.assert_array_equal(table, sklearn_confusion(labels, predictions, labels=range(5)))
+    assert metrics.accuracy(labels, predictions) == accuracy_score(labels, predictions)
+    found = metrics.per_class(table)
+    wanted = precision_recall_fscore_support(labels, predictions, labels=range(5), zero_division=0)
+    for ours, theirs in zip((found.precision, found.recall, found.f1, found.support), wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=ROUNDING)
+    assert found.precision[4] == found.recall[4] == found.f1[4] == 0
+
+
+def test_confusion_counts_labels_stored_as_bytes() -> None:
+    """Labels in uint8 are counted right where label * K exceeds 255."""
+    labels, predictions = np.array([99, 50], np.uint8), np.array([98, 99], np.uint8)
+    table = metrics.confusion_matrix(labels, predictions, 100)
+    assert table[99, 98] == table[50, 99] == 1
+    assert table.sum() == 2
+
+
+def test_per_class_by_hand() -> None:
+    """Rows are actual: [[3, 1], [2, 4]] has recall 3/4 and 4/6, precision 3/5 and 4/5, F1 2/3 and 8/11."""
+    found = metrics.per_class([[3, 1], [2, 4]])
+    np.testing.assert_allclose(found.recall, [3 / 4, 4 / 6], rtol=ROUNDING)
+    np.testing.assert_allclose(found.precision, [3 / 5, 4 / 5], rtol=ROUNDING)
+    np.testing.assert_allclose(found.f1, [2 / 3, 8 / 11], rtol=ROUNDING)
+    np.testing.assert_array_equal(found.support, [4, 6])
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 12), (1, 12), (12, 12), (8350, 10_000), (1, 1)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+def test_wilson_interval_matches_statsmodels(correct: int, n: int, confidence: float) -> None:
+    """Wilson's interval equals statsmodels', stays in [0, 1] and holds the accuracy."""
+    found = metrics.wilson_interval(correct, n, confidence)
+    wanted = proportion_confint(correct, n, 1 - confidence, method="wilson")
+    # Absolute, for the end at 0: statsmodels leaves a rounding error of 1e-17 there.
+    np.testing.assert_allclose(found, wanted, rtol=ROUNDING, atol=1e-15)
+    assert 0 <= found.low <= correct / n <= found.high <= 1
+
+
+def test_wilson_interval_by_hand() -> None:
+    """One right of one: the 95% interval is 1/(1 + z^2) to 1, with z = 1.959964."""
+    found = metrics.wilson_interval(1, 1)
+    # z has seven digits.
+    assert found.low == pytest.approx(1 / (1 + 1.959964**2), rel=1e-6)
+    assert found.high == 1.0
+
+
+def test_cross_entropy_matches_scikit_learn(rng: np.random.Generator) -> None:
+    """The mean equals scikit-learn's log loss on random probabilities."""
+    probabilities = rng.dirichlet(np.ones(4), 300)
+    labels = rng.integers(0, 4, 300)
+    wanted = log_loss(labels, probabilities, labels=range(4))
+    assert metrics.cross_entropy(np.log(probabilities), labels) == pytest.approx(wanted, rel=ROUNDING)
+
+
+def test_cross_entropy_of_an_impossible_label_is_infinite() -> None:
+    """Probability 0 for the true class costs infinitely much, without a warning."""
+    assert metrics.cross_entropy([[0.0, -math.inf]], [1]) == math.inf
+
+
+def test_reliability_by_hand() -> None:
+    """Two bins: (0.3, 0.5] falls left, 0.9 right; the error is 2/3 * |0.5 - 0.4| + 1/3 * |0 - 0.9|."""
+    found = metrics.reliability([0.3, 0.5, 0.9], np.array([True, False, False]), bins=2)
+    np.testing.assert_array_equal(found.count, [2, 1])
+    np.testing.assert_allclose(found.confidence, [0.4, 0.9], rtol=ROUNDING)
+    np.testing.assert_allclose(found.accuracy, [0.5, 0.0], rtol=ROUNDING)
+    assert found.expected_calibration_error == pytest.approx(2 / 3 * 0.1 + 0.9 / 3, rel=ROUNDING)
+
+
+def test_reliability_of_a_calibrated_model(rng: np.random.Generator) -> None:
+    """A model that is right as often as it says has a small error; bins add up; empty bins hold NaN."""
+    sure = rng.uniform(0.5, 1.0, 20_000)
+    found = metrics.reliability(sure, rng.random(20_000) < sure)
+    assert found.count.sum() == 20_000
+    np.testing.assert_array_equal(np.isnan(found.accuracy), found.count == 0)
+    assert np.isnan(found.confidence[0])
+    # Bins of 2,700: standard error of a bin's accuracy below 0.5 / sqrt(2700) = 0.0096; a mean of such is less.
+    assert found.expected_calibration_error < 0.01
+    overconfident = metrics.reliability(sure, rng.random(20_000) < sure - 0.2)
+    # The true error is 0.2; the same standard error.
+    assert overconfident.expected_calibration_error == pytest.approx(0.2, abs=0.01)
+
+
+def test_reliability_takes_a_softmax_rounded_above_one() -> None:
+    """A float32 confidence one step above 1 counts in the last bin."""
+    found = metrics.reliability(np.array([np.nextafter(np.float32(1), np.float32(2))]), np.array([True]))
+    assert found.count[-1] == 1
+
+
+def test_risk_coverage_by_hand() -> None:
+    """Right, wrong, right by falling confidence: accuracies 1, 1/2, 2/3; area (0 + 1/2 + 1/3) / 3."""
+    found = metrics.risk_coverage([0.5, 0.9, 0.7], np.array([True, True, False]))
+    np.testing.assert_allclose(found.coverage, [1 / 3, 2 / 3, 1], rtol=ROUNDING)
+    np.testing.assert_allclose(found.accuracy, [1, 1 / 2, 2 / 3], rtol=ROUNDING)
+    np.testing.assert_array_equal(found.threshold, [0.9, 0.7, 0.5])
+    assert found.area == pytest.approx((1 / 2 + 1 / 3) / 3, rel=ROUNDING)
+
+
+def test_risk_coverage_averages_over_the_order_of_ties(rng: np.random.Generator) -> None:
+    """With ties the curve is the mean of the curves over random orders, and the input's order does not matter."""
+    sure = np.array([0.9, 0.8, 0.8, 0.8, 0.6, 0.6])
+    right = np.array([True, False, True, True, False, True])
+    found = metrics.risk_coverage(sure, right)
+    curves = []
+    for _ in range(4000):
+        order = np.lexsort((rng.random(6), -sure))
+        curves.append(np.cumsum(right[order]) / np.arange(1, 7))
+    # Standard error of the mean of 4000 curves: at most 0.5 / sqrt(4000) = 0.008; three of them.
+    np.testing.assert_allclose(found.accuracy, np.mean(curves, axis=0), atol=0.024)
+    shuffled = rng.permutation(6)
+    again = metrics.risk_coverage(sure[shuffled], right[shuffled])
+    np.testing.assert_allclose(again.accuracy, found.accuracy, rtol=ROUNDING)
+
+
+def test_risk_coverage_at_full_coverage_is_the_accuracy(rng: np.random.Generator) -> None:
+    """The last point is the plain accuracy; a confidence that knows nothing has area 1 - accuracy."""
+    right = rng.random(500) < 0.8
+    assert metrics.risk_coverage(rng.random(500), right).accuracy[-1] == pytest.approx(right.mean(), rel=ROUNDING)
+    assert metrics.risk_coverage(np.full(500, 0.3), right).area == pytest.approx(1 - right.mean(), rel=ROUNDING)
+    assert metrics.risk_coverage(rng.random(500), np.ones(500, bool)).area == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.accuracy([], []), "N >= 1"),
+        (lambda: metrics.accuracy([1, 2], [1]), "found 1 for 2 labels"),
+        (lambda: metrics.accuracy([1.0], [1.0]), "labels are integers"),
+        (lambda: metrics.confusion_matrix([0, 3], [0, 1], 3), r"labels lie in \[0, 3\)"),
+        (lambda: metrics.confusion_matrix([0, 2], [0, -1], 3), r"predictions lie in \[0, 3\)"),
+        (lambda: metrics.per_class([[1, 2]]), "square"),
+        (lambda: metrics.wilson_interval(3, 2), "3 of 2"),
+        (lambda: metrics.wilson_interval(0, 0), "n >= 1"),
+        (lambda: metrics.wilson_interval(1, 2, 1.0), "strictly between 0 and 1"),
+        (lambda: metrics.cross_entropy([[2.0, -1.0]], [0]), "log-softmax"),
+        (lambda: metrics.cross_entropy([[-3.0, -3.0]], [0]), "log-softmax"),
+        (lambda: metrics.cross_entropy([[math.nan, -1.0]], [0]), "log-softmax"),
+        (lambda: metrics.cross_entropy([[0.0, -math.inf]], [0, 0]), "2 labels and 1 rows"),
+        (lambda: metrics.cross_entropy(np.empty((0, 3)), []), r"\(N, K\)"),
+        (lambda: metrics.reliability([0.5], np.array([1])), "bool"),
+        (lambda: metrics.reliability([math.nan], np.array([True])), "probabilities"),
+        (lambda: metrics.reliability([0.5], np.array([True]), bins=0), "at least one bin"),
+        (lambda: metrics.risk_coverage([1.5], np.array([True])), "probabilities"),
+        (lambda: metrics.risk_coverage([0.5, 0.6], np.array([True])), "found shapes"),
+        (lambda: reference_bands({}, [0.5], [0.8], 0.8), "data.name"),
+        (lambda: reference_bands(BOOK_RECIPE, [], [], 0.8), "found 0 and 0"),
+    ],
+)
+def test_bad_input_is_one_line(call: object, message: str) -> None:
+    """Empty, unequal, out of range, NaN or not boolean: a ValueError of one line that says what was found."""
+    assert callable(call)
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_books_run_lies_in_the_bands() -> None:
+    """The book's recipe with the reference figures is inside all five bands, and each is said in words."""
+    report = reference_bands({**BOOK_RECIPE, "train.seed": 3}, BOOK_LOSS, BOOK_ACCURACY, 0.832)
+    assert report.inside is True
+    assert not report.leak
+    assert len(report.words) == 5
+    assert "epoch 10 test accuracy 0.8320: inside the reference band 0.826 to 0.838" in report.words
+
+
+def test_figures_outside_the_bands_are_named() -> None:
+    """A figure below, above, or not a number is said to be so, and the report is not inside."""
+    report = reference_bands(BOOK_RECIPE, [0.788, *[math.nan] * 9], [*[0.748] * 9, 0.9], 0.8)
+    assert report.inside is False
+    words = "\n".join(report.words)
+    assert "epoch 10 train loss nan: not a number, outside" in words
+    assert "epoch 10 train accuracy 0.9000: above" in words
+    assert "epoch 10 test accuracy 0.8000: below" in words
+
+
+@pytest.mark.parametrize("edge", [0.826, 0.838])
+def test_the_ends_of_a_band_are_inside(edge: float) -> None:
+    """A band includes both its ends."""
+    assert reference_bands(BOOK_RECIPE, BOOK_LOSS, BOOK_ACCURACY, edge).inside is True
+
+
+def test_another_number_of_epochs_has_the_first_epochs_bands_only() -> None:
+    """The book's recipe for one epoch is held against the bands of epoch 1 alone."""
+    report = reference_bands(BOOK_RECIPE, [0.788], [0.748], 0.75)
+    assert [check.band for check in report.checks] == [Interval(0.785, 0.791), Interval(0.745, 0.750)]
+    assert report.inside is True
+
+
+def test_another_recipe_has_no_bands() -> None:
+    """Another learning rate or data set: no band applies, and the reason names the setting."""
+    report = reference_bands({**BOOK_RECIPE, "optimizer.learning_rate": 0.5}, [0.788], [0.748], 0.84)
+    assert report.inside is None
+    assert report.words == ("the reference bands do not apply: optimizer.learning_rate is 0.5, the book's 0.1",)
+
+
+@pytest.mark.parametrize(
+    ("data_name", "test_accuracy", "leak"),
+    [("fashion_mnist", 0.861, True), ("fashion_mnist", 0.86, False), ("mnist", 0.92, False)],
+)
+def test_a_leak_is_flagged_for_any_recipe_on_fashion_mnist(data_name: str, test_accuracy: float, leak: bool) -> None:
+    """Above 0.86 on Fashion-MNIST is a leak, whatever the recipe, and on no other data set."""
+    settings = {**BOOK_RECIPE, "data.name": data_name, "optimizer.momentum": 0.9}
+    report = reference_bands(settings, [0.5], [0.8], test_accuracy)
+    assert report.leak is leak
+    assert report.words[0].startswith("LEAK") is leak
+
+
+def test_closing_checks_pass_the_reference_run() -> None:
+    """The reference run fails none of the book's closing checks."""
+    assert checks(train_loss=0.447, train_accuracy=0.848, test_accuracy=0.832) == []
+
+
+def test_closing_checks_say_what_found_wanted() -> None:
+    """Each failed check says what was found and wanted; the bounds are strict, but for accuracy 1."""
+    assert checks(train_loss=0.5, train_accuracy=0.7, test_accuracy=1.0) == [
+        "train loss: found 0.5, wanted below 0.5",
+        "train accuracy: found 0.7, wanted above 0.7 and at most 1",
+    ]
+
+
+@pytest.mark.parametrize("value", [math.nan, 1.0001])
+def test_closing_checks_fail_impossible_figures(value: float) -> None:
+    """NaN and an accuracy above 1 pass no check."""
+    failed = checks(train_loss=value, train_accuracy=value, test_accuracy=value)
+    assert [line.split(":")[0] for line in failed] == ["train loss", "train accuracy", "test accuracy"]
+
+
+def test_a_bound_of_none_is_no_bound() -> None:
+    """Without bounds a poor run passes, and an accuracy above 1 still fails."""
+    found = closing_checks(
+        train_loss=9.0,
+        train_accuracy=0.0,
+        test_accuracy=1.5,
+        max_train_loss=None,
+        min_train_accuracy=None,
+        min_test_accuracy=None,
+    )
+    assert found == ["test accuracy: found 1.5, wanted at most 1"]
+
+
+def checks(train_loss: float, train_accuracy: float, test_accuracy: float) -> list[str]:
+    """Apply the book's thresholds."""
+    return closing_checks(
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        test_accuracy=test_accuracy,
+        max_train_loss=0.5,
+        min_train_accuracy=0.7,
+        min_test_accuracy=0.7,
+    )

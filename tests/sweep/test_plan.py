@@ -1,0 +1,120 @@
+"""From `key=values` to configurations and passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from softmax_regression.params import Params, load_params
+from softmax_regression.sweep.plan import Axis, Configuration, parse_axis, passes, patch, plan, with_seeds
+
+ROOT = Path(__file__).parents[2]
+VALIDATION = "data.validation_size=5000"
+
+
+@pytest.fixture
+def base() -> Params:
+    """Return the project's own params."""
+    return load_params(ROOT / "params.yaml")
+
+
+def planned(base: Params, *axes: str, samples: int | None = None, seed: int = 0) -> list[Configuration]:
+    """Return the plan of axes as they are typed."""
+    return plan(base, [parse_axis(axis) for axis in axes], samples, seed)
+
+
+def test_values_are_read_as_numbers_words_and_truths() -> None:
+    """1e-4, which YAML reads as text, is a number here; a value given twice counts once."""
+    assert parse_axis("a.b=0,1e-4,true,cosine,null,1e-4") == Axis("a.b", (0, 0.0001, True, "cosine", None))
+
+
+def test_a_range_is_read() -> None:
+    """log(a,b) and uniform(a,b) are ranges, blanks or not."""
+    assert parse_axis("a.b=log(1e-3, 1)") == Axis("a.b", range=("log", 0.001, 1.0))
+    assert parse_axis("a.b=uniform(0,0.9)") == Axis("a.b", range=("uniform", 0.0, 0.9))
+
+
+@pytest.mark.parametrize("text", ["a.b", "=1", "a.b=", "a.b=log(0,1)", "a.b=uniform(1,0)", "a.b=log(x,1)"])
+def test_what_is_no_axis_is_told(text: str) -> None:
+    """An axis without key or values, or with an impossible range, is a ValueError that repeats it."""
+    with pytest.raises(ValueError, match=r"is no axis|range"):
+        parse_axis(text)
+
+
+def test_a_grid_is_the_product(base: Params) -> None:
+    """Every combination occurs once, one value alone sets the key for all, the rest is as in params.yaml."""
+    grid = planned(base, VALIDATION, "optimizer.learning_rate=0.1,0.2", "optimizer.momentum=0,0.5,0.9")
+    pairs = [(one.params.optimizer.learning_rate, one.params.optimizer.momentum) for one in grid]
+    assert pairs == [(0.1, 0), (0.1, 0.5), (0.1, 0.9), (0.2, 0), (0.2, 0.5), (0.2, 0.9)]
+    assert {one.params.data.validation_size for one in grid} == {5000}
+    assert {one.params.train for one in grid} == {base.train}
+
+
+def test_random_draws_repeat_with_their_seed(base: Params) -> None:
+    """The same seed draws the same, all different, inside the range and of three digits; another seed others."""
+    axes = (VALIDATION, "optimizer.learning_rate=log(0.01,1)", "optimizer.weight_decay=0,1e-4")
+    first, again, other = (planned(base, *axes, samples=20, seed=seed) for seed in (1, 1, 2))
+    rates = [one.params.optimizer.learning_rate for one in first]
+    assert first == again
+    assert first != other
+    assert len({repr(one.changes) for one in first}) == 20
+    assert all(0.01 <= rate <= 1 and rate == float(f"{rate:.3g}") for rate in rates)
+    assert {one.params.optimizer.weight_decay for one in first} == {0, 1e-4}
+
+
+@pytest.mark.parametrize(
+    ("axes", "samples", "message"),
+    [
+        (["optimizer.learning_rate=0.1"], None, "add data.validation_size=5000"),
+        ([VALIDATION, "optimizer.learning_rat=0.1"], None, "did you mean optimizer.learning_rate"),
+        ([VALIDATION, "optimizer.learning_rate=-1"], None, "optimizer.learning_rate"),
+        ([VALIDATION, "optimizer.learning_rate=log(0.1,1)"], None, "add --random"),
+        ([VALIDATION, "train.seed=1,2"], None, "--seeds"),
+        ([VALIDATION, "data.name=mnist,kmnist"], None, "cannot vary"),
+        ([VALIDATION, "train.epochs=1", "train.epochs=2"], None, "given twice"),
+        ([VALIDATION, "model.implementation=library"], None, "model.implementation=scratch"),
+        ([VALIDATION, "optimizer.momentum=0,0.9"], 3, "do not hold 3"),
+        ([VALIDATION, "optimizer.momentum=0,0.9"], 0, "at least 1"),
+    ],
+)
+def test_a_mistake_is_told(base: Params, axes: list[str], samples: int | None, message: str) -> None:
+    """A plan that cannot be trained or compared is a ValueError that says what to change."""
+    with pytest.raises(ValueError, match=message):
+        planned(base, *axes, samples=samples)
+
+
+def test_passes_hold_what_shares_its_batches(base: Params) -> None:
+    """Another batch size, epochs, seed or bias is another pass; rates, decays, momenta, schedules, scales share one."""
+    shared = planned(
+        base,
+        VALIDATION,
+        "optimizer.learning_rate=0.1,0.2",
+        "optimizer.schedule=constant,cosine",
+        "model.init_std=0,0.01",
+    )
+    assert [len(group) for group in passes(shared, 64)] == [8]
+    assert [len(group) for group in passes(shared, 3)] == [3, 3, 2]
+    for axis in ("train.batch_size=128,256", "train.epochs=5,10", "model.bias=true,false"):
+        assert [len(group) for group in passes(planned(base, VALIDATION, axis, "optimizer.momentum=0,0.9"), 64)] == [
+            2,
+            2,
+        ]
+    assert [len(group) for group in passes(with_seeds(shared, 3), 64)] == [8, 8, 8]
+
+
+def test_seeds_count_up_and_leave_the_changes(base: Params) -> None:
+    """Seeds are params.yaml's and the next ones; a configuration's changes are those of its axes."""
+    seeded = with_seeds(planned(base, VALIDATION, "optimizer.momentum=0,0.9"), 2)
+    assert [one.params.train.seed for one in seeded] == [0, 0, 1, 1]
+    assert {key for one in seeded for key in one.changes} == {"data.validation_size", "optimizer.momentum"}
+    with pytest.raises(ValueError, match="--seeds"):
+        with_seeds(seeded, 0)
+
+
+def test_a_patch_is_nested_as_params_yaml(base: Params) -> None:
+    """Dotted keys become sections, and params.yaml with them is what was trained."""
+    nested = patch({"optimizer.momentum": 0.9, "train.epochs": 3, "optimizer.nesterov": True})
+    assert nested == {"optimizer": {"momentum": 0.9, "nesterov": True}, "train": {"epochs": 3}}
+    assert yaml.safe_load(yaml.safe_dump(nested)) == nested

@@ -1,0 +1,115 @@
+"""A sweep from plan to winner: runs in MLflow, the table, the patch, the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from small_data import write_folder
+
+from softmax_regression.artifacts.outcome import Epoch
+from softmax_regression.download import registry
+from softmax_regression.params import Params, load_params
+from softmax_regression.sweep.plan import Configuration, parse_axis, plan
+from softmax_regression.sweep.replicas import ReplicaOutcome
+from softmax_regression.sweep.sweep import Trained, best_yaml, command, rank, run_sweep
+from softmax_regression.tracking.client import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a root with a small data set as the download stage leaves it; the working folder has dvc.yaml."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(ROOT)
+    folder = tmp_path / "data" / "small"
+    folder.mkdir(parents=True)
+    monkeypatch.setitem(registry.DATA_SETS, "small", write_folder(folder, train=300, test=50, shape=(6, 6)))
+    report = {"files": {part: {"sha256": part} for part in registry.PARTS}}
+    (folder / "report.json").write_text(json.dumps(report))
+    return tmp_path
+
+
+def configurations(*axes: str) -> list[Configuration]:
+    """Return the grid over these axes on the small data set."""
+    fixed = ("data.name=small", "data.validation_size=50", "train.epochs=2", "train.batch_size=64")
+    return plan(load_params(ROOT / "params.yaml"), [parse_axis(axis) for axis in (*fixed, *axes)])
+
+
+def test_a_sweep_is_recorded_ranked_and_written(project: Path) -> None:
+    """Each configuration is a run of one parent, with params, curve and figures; one not finite is FAILED, last."""
+    grid = configurations("optimizer.learning_rate=0.01,0.5,1e38")
+    text = run_sweep(project, grid, 2, project / "reports")
+    store = Store.open(project)
+    records = store.runs()
+    (parent,) = [record for record in records if "mlflow.parentRunId" not in record.tags]
+    children = [record for record in records if record is not parent]
+    assert {record.tags["mlflow.parentRunId"] for record in children} == {parent.run_id}
+    assert {record.tags["sweep"] for record in children} == {"sweep of 6 small"}
+    found = sorted((r.params["optimizer.learning_rate"], r.params["train.seed"], r.status) for r in children)
+    assert found == [
+        *[("0.01", seed, "FINISHED") for seed in "01"],
+        *[("0.5", seed, "FINISHED") for seed in "01"],
+        *[("1e+38", seed, "FAILED") for seed in "01"],
+    ]
+    finished = next(record for record in children if record.status == "FINISHED")
+    curve = store.history(finished.run_id, ["curves/validation_accuracy"])["curves/validation_accuracy"]
+    assert [step for step, _ in curve] == [1, 2]
+    assert finished.metrics["final/validation_accuracy"] == curve[-1][1]
+    assert not any("test" in name for record in records for name in record.metrics)
+    failed = next(record for record in children if record.status == "FAILED")
+    assert "not finite in epoch 1" in failed.tags["experiment.error"]
+    assert {"best.yaml", "table.csv"} <= set(store.artifacts(parent.run_id))
+    rows = list(csv.DictReader((project / "reports" / "table.csv").read_text().splitlines()))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["optimizer.learning_rate"] == "0.5"
+    assert "not finite" in rows[2]["failure"]
+    assert "dvc exp run" in text
+    assert "1 of 3 did not stay finite" in text
+
+
+def test_nothing_finite_is_an_error(project: Path) -> None:
+    """A sweep without a winner is a RuntimeError with the reason, and its parent run is FAILED."""
+    with pytest.raises(RuntimeError, match="no configuration stayed finite"):
+        run_sweep(project, configurations("optimizer.learning_rate=1e38"), 1, project / "reports")
+    assert {record.status for record in Store.open(project).runs()} == {"FAILED"}
+    assert not (project / "reports" / "best.yaml").exists()
+
+
+def outcome(accuracy: float, loss: float, failure: str | None = None) -> ReplicaOutcome:
+    """Return an outcome of one epoch."""
+    return ReplicaOutcome([Epoch(epoch=1, validation_accuracy=accuracy, validation_loss=loss)], failure)
+
+
+def test_the_ranking_is_by_mean_accuracy_then_loss_and_never_takes_a_failed_one() -> None:
+    """One failed seed rules a configuration out; of equal accuracies the lower loss wins; sd is that of the seeds."""
+    params: Params = load_params(ROOT / "params.yaml")
+    figures = {
+        "failed": [outcome(0.99, 0.1), outcome(0.99, 0.1, "the loss is not finite")],
+        "second": [outcome(0.8, 0.6), outcome(0.82, 0.6)],
+        "first": [outcome(0.79, 0.5), outcome(0.83, 0.5)],
+        "third": [outcome(0.9, 0.2), outcome(0.6, 0.2)],
+    }
+    trained = [Trained(Configuration(params, {"k": key}), one) for key, seeds in figures.items() for one in seeds]
+    ranking = rank(trained)
+    assert [one.changes["k"] for one in ranking] == ["first", "second", "third", "failed"]
+    assert ranking[0].accuracy == pytest.approx(0.81)
+    assert ranking[0].deviation == pytest.approx(math.sqrt(2) * 0.02)
+
+
+def test_the_patch_leaves_out_how_it_was_chosen() -> None:
+    """validation_size and seed stay as params.yaml has them; the command and the patch hold the rest."""
+    changes = {
+        "data.validation_size": 5000,
+        "train.seed": 4,
+        "optimizer.weight_decay": 1e-5,
+        "optimizer.nesterov": True,
+    }
+    assert command(changes) == "dvc exp run -S optimizer.weight_decay=1e-05 -S optimizer.nesterov=true"
+    assert yaml.safe_load(best_yaml(changes)) == {"optimizer": {"weight_decay": 1e-5, "nesterov": True}}

@@ -1,0 +1,172 @@
+"""A run that is being written never stops the work, writes nothing twice and no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softmax_regression.tracking.connection import StoreUnavailableError
+from softmax_regression.tracking.run import Run
+
+
+class Shelf:
+    """A store that notes every call, and can be away."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.tries = 0
+        self.away = ""
+        self.old: dict[str, list[tuple[int, float]]] = {}
+
+    def history(self, run_id: str, names: list[str]) -> dict[str, list[tuple[int, float]]]:
+        """Return what the run had before."""
+        self.tries += 1
+        return {name: self.old.get(name, []) for name in names}
+
+    def __getattr__(self, call: str) -> Any:
+        def note(run_id: str, *values: Any, **more: Any) -> str:
+            self.tries += 1
+            if self.away:
+                raise StoreUnavailableError(self.away)
+            self.calls.append((call, *values, *more.values()))
+            return "m-1"
+
+        return note
+
+
+def run_on(shelf: Shelf, **how: bool) -> Run:
+    """Return a run that is written to the shelf."""
+    return Run(shelf, "r1", "name", **how)  # type: ignore[arg-type]  # as much of a store as a run needs
+
+
+def test_metrics_of_many_steps_are_one_call() -> None:
+    """Several steps, several names: one call, with the time given."""
+    shelf = Shelf()
+    run_on(shelf, new=True).log_steps([(1, {"a": 1, "b": 2}), (2, {"a": 3})], timestamp=5)
+    assert shelf.calls == [("log_batch", [("a", 1, 1.0), ("b", 1, 2.0), ("a", 2, 3.0)], 5, None)]
+
+
+def test_what_a_resumed_run_has_is_not_recorded_again() -> None:
+    """Same name, step and value is left out; another value at a step that exists is recorded."""
+    shelf = Shelf()
+    shelf.old = {"a": [(1, 0.5)]}
+    run = run_on(shelf)
+    run.log_metrics({"a": 0.5, "b": 0.5}, 1, timestamp=1)
+    run.log_metrics({"a": 0.6, "b": 0.5}, 1, timestamp=2)
+    assert shelf.calls == [
+        ("log_batch", [("b", 1, 0.5)], 1, None),
+        ("log_batch", [("a", 1, 0.6)], 2, None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "loss%", "a\nb", "précision"])
+def test_a_bad_metric_name_is_the_callers_fault(name: str) -> None:
+    """A name that MLflow would refuse is refused before it is sent."""
+    run = run_on(Shelf(), new=True)
+    with pytest.raises(ValueError, match=r"metric name .* is not allowed: use letters"):
+        run.log_metrics({name: 1.0})
+    assert run.lost is None
+
+
+def test_a_store_that_goes_away_is_asked_once_more_at_the_end() -> None:
+    """After the first failure nothing is sent; at the end all of it is, in order, if the store is back."""
+    shelf = Shelf()
+    run = run_on(shelf, new=True)
+    shelf.away = "the server does not answer"
+    for epoch in range(5):
+        run.log_metrics({"a": epoch}, epoch, timestamp=1)
+    assert (shelf.tries, run.lost) == (1, "the server does not answer")
+    shelf.away = ""
+    assert run.finish(key="k")
+    assert run.lost is None
+    assert [call for call, *_ in shelf.calls] == ["log_batch"] * 5 + ["set_tags", "end_run", "supersede"]
+    assert [call[1] for call in shelf.calls[:5]] == [[("a", epoch, float(epoch))] for epoch in range(5)]
+
+
+def test_a_store_that_stays_away_is_told() -> None:
+    """The run ends without an error and says what was lost."""
+    shelf = Shelf()
+    shelf.away = "disk full"
+    with run_on(shelf, new=True) as run:
+        run.set_tags({"a": "b"})
+    assert run.lost == "disk full"
+    assert not run.finish()
+
+
+def test_a_fault_of_the_caller_is_raised_once() -> None:
+    """An error that is not the store's reaches the caller, and does not block what follows."""
+    shelf = Shelf()
+    run = run_on(shelf, new=True)
+    shelf.__dict__["end_run"] = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run.finish()
+    run.set_tags({"a": "b"})
+    assert shelf.calls[-1] == ("set_tags", {"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (ValueError("bad"), "FAILED"), (SystemExit(1), "FAILED")]
+)
+def test_an_error_ends_the_run(error: BaseException, status: str) -> None:
+    """Ctrl-C kills the run, an error fails it and stays on record; neither is swallowed."""
+    shelf = Shelf()
+    with pytest.raises(type(error)), run_on(shelf, new=True):
+        raise error
+    assert [call[:2] for call in shelf.calls[-1:]] == [("end_run", status)]
+    assert shelf.calls[0][1]["experiment.error"].startswith(type(error).__name__)
+
+
+def test_a_continued_run_keeps_its_end() -> None:
+    """A later stage adds to the run without touching its status, also when it fails."""
+    shelf = Shelf()
+    run = run_on(shelf, ends=False)
+    run.set_tags({"a": "b"})
+    with pytest.raises(ValueError, match="late"), run:
+        raise ValueError("late")
+    assert [call for call, *_ in shelf.calls] == ["set_tags"]
+
+
+def test_files_are_checked_before_they_are_sent(tmp_path: Path) -> None:
+    """A missing file or picture is the caller's fault."""
+    run = run_on(Shelf(), new=True)
+    with pytest.raises(FileNotFoundError, match=r"absent\.txt is not there"):
+        run.log_file(tmp_path / "absent.txt")
+    with pytest.raises(FileNotFoundError, match=r"absent\.png: not there"):
+        run.log_image_series("weights", [(0, tmp_path / "absent.png")])
+
+
+def test_a_text_file_goes_without_its_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recorded of params.yaml holds no password; a file without one, or a picture, goes as it is."""
+    monkeypatch.setenv("MIRROR_PASSWORD", "open-sesame")
+    shelf = Shelf()
+    run = run_on(shelf, new=True)
+    for name, text in [("params.yaml", "url: open-sesame"), ("plain.yaml", "a: 1"), ("image.png", "open-sesame")]:
+        (tmp_path / name).write_text(text)
+        run.log_file(tmp_path / name, "files")
+    assert shelf.calls == [
+        ("log_bytes", b"url: ***", "files/params.yaml"),
+        ("log_file", tmp_path / "plain.yaml", "files"),
+        ("log_file", tmp_path / "image.png", "files"),
+    ]
+
+
+def test_a_model_is_created_once(tmp_path: Path) -> None:
+    """When the upload of a model fails, the second try fills the entry that the first one made."""
+    shelf = Shelf()
+    run = run_on(shelf, new=True)
+
+    def upload(*_: Any) -> None:
+        shelf.away = "gone" if shelf.tries == 1 else ""
+        shelf.__getattr__("upload")("r1")
+
+    shelf.__dict__["upload_model"] = upload
+    example = np.zeros(1)
+    run.log_model(
+        "model", python_model=tmp_path, artifacts={}, input_example=example, output_example=example, pip_requirements=[]
+    )
+    assert run.lost == "gone"
+    assert run.finish()
+    assert [call for call, *_ in shelf.calls].count("create_model") == 1

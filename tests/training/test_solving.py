@@ -1,0 +1,91 @@
+"""One training by the solver that the params name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_data
+
+from softmax_regression.artifacts.outcome import Epoch, Outcome
+from softmax_regression.data.datasets import Dataset, assemble
+from softmax_regression.download.registry import entry_of
+from softmax_regression.params import Params, load_params
+from softmax_regression.training.solving import solve
+
+ROOT = Path(__file__).parents[2]
+SMALL = Dataset(
+    "small",
+    ("a", "b", "c"),
+    255,
+    small_data.make_examples(90, (4, 4), 3, seed=1),
+    small_data.make_examples(30, (4, 4), 3, seed=2),
+)
+
+
+def params_with(**sections: dict[str, Any]) -> Params:
+    """Return the committed params with some values changed."""
+    values = load_params(ROOT / "params.yaml").model_dump()
+    for name, section in sections.items():
+        values[name].update(section)
+    return Params.model_validate(values)
+
+
+def solved(params: Params, dataset: Dataset, tmp_path: Path, heard: list[Sequence[Epoch]] | None = None) -> Outcome:
+    """Solve and collect what is told."""
+    told = heard if heard is not None else []
+    return solve(
+        dataset,
+        params.data.validation_size,
+        params.model,
+        params.optimizer,
+        params.train,
+        on_epoch=lambda history: told.append(list(history)),
+        checkpoint=tmp_path,
+    )
+
+
+@pytest.mark.parametrize(("bias", "loss", "accuracy"), [(False, 0.3394, 0.88), (True, 0.3211, 0.86)])
+def test_program_b_reaches_its_figures(bias: bool, loss: float, accuracy: float, tmp_path: Path) -> None:
+    """reference.md B: 1,000 steps at 0.1 on make_classification give these figures, through the pipeline's solver."""
+    params = params_with(train={"solver": "full_batch_numpy", "epochs": 1000}, model={"bias": bias})
+    entry = entry_of("make_classification")
+    assert entry.make is not None
+    dataset = assemble("make_classification", entry.make(params.data.make_classification.model_dump()))
+    outcome = solved(params, dataset, tmp_path)
+    last = outcome.history[-1]
+    assert len(outcome.history) == 1000
+    assert last["train_loss"] == pytest.approx(loss, abs=5e-5)  # the reference gives four digits
+    assert last["test_accuracy"] == accuracy
+
+
+def test_both_solvers_find_the_same_optimum(tmp_path: Path) -> None:
+    """With a batch of all examples and the same start, SGD in torch is the NumPy oracle's descent."""
+    train = {"epochs": 30, "batch_size": 90}
+    model = {"init_std": 0.0}
+    torch_outcome = solved(params_with(train=train, model=model), SMALL, tmp_path)
+    numpy_outcome = solved(params_with(train={**train, "solver": "full_batch_numpy"}, model=model), SMALL, tmp_path)
+    # 30 steps in float32 against float64
+    np.testing.assert_allclose(torch_outcome.weight, numpy_outcome.weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "full_batch_numpy"])
+def test_held_out_examples_are_measured_and_not_trained_on(solver: str, tmp_path: Path) -> None:
+    """With a validation size the curve is of the validation examples; the test set is not looked at."""
+    params = params_with(train={"solver": solver, "epochs": 2}, data={"validation_size": 30})
+    heard: list[Sequence[Epoch]] = []
+    outcome = solved(params, SMALL, tmp_path, heard)
+    assert [len(history) for history in heard] == [1, 2]
+    assert "validation_accuracy" in outcome.history[0]
+    assert "test_accuracy" not in outcome.history[0]
+    assert set(outcome.snapshots) == {0, 1, 2}
+
+
+def test_the_full_batch_solver_refuses_what_it_has_not(tmp_path: Path) -> None:
+    """Momentum with the plain solver is an error that says what to set, not a param that is ignored."""
+    params = params_with(train={"solver": "full_batch_numpy"}, optimizer={"momentum": 0.9})
+    with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9.*set optimizer\.momentum: 0\.0 or"):
+        solved(params, SMALL, tmp_path)
