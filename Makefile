@@ -5,10 +5,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test check bench lock clean
+.PHONY: help setup run ui experiments test check bench lock clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.complete  ## make .venv from the lock file (the other commands do it by themselves)
 
@@ -25,6 +25,9 @@ run: setup  ## run the pipeline (dvc repro) and print the result
 
 ui: setup  ## open the MLflow UI of this project's store on 127.0.0.1 (PORT=5000)
 	@softmax-regression ui --port $(or $(PORT),5000)
+
+experiments: setup  ## list DVC's experiments: the params that differ, the main figures
+	@dvc exp show --no-pager --only-changed --drop '(Created|.*_low|.*_high|test_ece|src/|pipeline/|data/|artifacts/)'
 
 test: setup  ## run the tests (no network)
 	@python -m pytest -n 2 -m "not slow and not browser"

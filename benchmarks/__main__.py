@@ -10,7 +10,7 @@ from dataclasses import asdict
 from benchmarks import measuring, pipeline_speed, training_speed
 from benchmarks.measuring import ROOT, Figure
 from softmax_regression import entry
-from softmax_regression.data.datasets import load
+from softmax_regression.data.datasets import FOLDER, load
 from softmax_regression.files import write_atomically
 from softmax_regression.params import load_params
 
@@ -18,13 +18,13 @@ NAME = "fashion_mnist"
 
 
 def main() -> None:
-    """Run all groups of benchmarks, or those named; tell each figure as soon as it is known."""
+    """Run all groups of benchmarks, or those named; print each figure as soon as it is known."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="numpy lightning sklearn size gpu pipeline (all)")
     parser.add_argument("--quick", action="store_true", help="fewer repeats, no scikit-learn: a look, no measurement")
     options = parser.parse_args()
-    params, data = load_params(ROOT / "params.yaml"), ROOT / "data" / NAME
-    dataset = load(data, NAME, memory_map=True)
+    params, data = load_params(ROOT / "params.yaml"), ROOT / FOLDER
+    dataset = load(data, NAME)
     raw = dataset.train.images.nbytes + dataset.test.images.nbytes
     repeats = 1 if options.quick else 5
     groups: dict[str, Callable[[], list[Figure]]] = {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import measuring, plain, training_speed
 from benchmarks.measuring import ROOT, Figure
+from softmax_regression.data.datasets import FOLDER
 
 DVC = (sys.executable, "-m", "dvc")
 EDITS = (  # what is edited, the lines of params.yaml before and after, the target
@@ -68,9 +69,8 @@ def _sweep(copy: Path, data: Path) -> list[Figure]:
     """64 configurations, tracked, against 64 train stages, of which one is measured before and one after."""
     stage = [sys.executable, "pipeline/train.py", str(data), "artifacts/train"]
     command = [sys.executable, "-m", "softmax_regression.cli", "sweep", *SWEEP]
-    (copy / "data").mkdir(exist_ok=True)
-    if not (copy / "data" / data.name).exists():
-        shutil.copytree(data, copy / "data" / data.name)
+    if not (copy / FOLDER).exists():
+        shutil.copytree(data, copy / FOLDER)
     first = measuring.timed(lambda: measuring.run(stage, copy))
     seconds = measuring.timed(lambda: measuring.run(command, copy))
     single = (first + measuring.timed(lambda: measuring.run(stage, copy))) / 2

@@ -60,7 +60,7 @@ def lightning_build(dataset: Dataset, epochs: int) -> None:
     class Plain(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = nn.Linear(dataset.num_features, dataset.num_classes)
+            self.layer = nn.Linear(dataset.train.images[0].size, dataset.num_classes)
 
         def _loss(self, batch: Any, name: str) -> Any:
             logits = self.layer(batch[0].flatten(1))

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import measuring, plain
 from benchmarks.measuring import Figure
-from softmax_regression.artifacts.outcome import Epoch
+from softmax_regression.artifacts.outcome import History
 from softmax_regression.data.datasets import Dataset, Examples
 from softmax_regression.params import Params
 
@@ -23,11 +23,29 @@ EPOCHS = 10
 TUNED: dict[str, Any] = {"learning_rate": 0.1, "momentum": 0.9, "schedule": "cosine", "epochs": 20}
 
 
+# Train, after the imports that it makes on the way: those that the drawing and the recording make late, too.
+PEAK_SCRIPT = """
+import re, sys
+from pathlib import Path
+sys.argv = ["train.py", *sys.argv[1:]]
+sys.path.insert(0, "pipeline")
+import train, mlflow.store.tracking.sqlalchemy_store, mlflow.pyfunc
+from softmax_regression.evaluation import training_pictures
+from softmax_regression.training import lightning as training
+import matplotlib.backends.backend_agg, pandas, PIL.Image
+# Not getrusage: its peak counts what the process was before it became this program, the benchmark's own memory.
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+before = peak()
+train.main()
+print(f"peak {before} {peak()}")
+"""
+
+
 def fit(
     dataset: Dataset,
     params: Params,
     folder: Path | None = None,
-    on_epoch: Callable[[Sequence[Epoch]], None] = lambda history: None,
+    on_epoch: Callable[[History], None] = lambda history: None,
     **changes: Any,
 ) -> None:
     """Train as the train stage does; `folder` keeps its checkpoint, `changes` are to its train and optimizer params."""
@@ -89,9 +107,9 @@ def to_accuracy(dataset: Dataset, params: Params, iterations: int = 100) -> list
     reached: list[float] = []
     best = 0.0
 
-    def watch(history: Sequence[Epoch]) -> None:
+    def watch(history: History) -> None:
         nonlocal best
-        best = max(best, history[-1]["test_accuracy"])
+        best = max(best, history.last.held_out_accuracy)
         if best >= target:
             reached.append(time.perf_counter() - started)
 
@@ -118,24 +136,9 @@ def against_size(dataset: Dataset, params: Params, repeats: int, factors: Sequen
 
 def peak_memory(data: Path, folder: Path, raw_bytes: int) -> list[Figure]:
     """Peak memory of the train stage beyond its imports, in a process of its own, over the raw data (Linux only)."""
-    script = """
-import re, sys
-from pathlib import Path
-sys.argv = ["train.py", *sys.argv[1:]]
-sys.path.insert(0, "pipeline")
-import train, mlflow.store.tracking.sqlalchemy_store, mlflow.pyfunc
-from softmax_regression.plots import figures
-from softmax_regression.training import lightning as training
-import matplotlib.backends.backend_agg, matplotlib.backends.backend_svg, pandas, PIL.Image
-# Not getrusage: its peak counts what the process was before it became this program, the benchmark's own memory.
-peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-before = peak()
-train.main()
-print(f"peak {before} {peak()}")
-"""
     if sys.platform != "linux":
         return []
-    output = measuring.run([sys.executable, "-c", script, str(data), "artifacts/train"], folder)
+    output = measuring.run([sys.executable, "-c", PEAK_SCRIPT, str(data), "artifacts/train"], folder)
     before, after = map(int, output.split("peak ")[-1].split()[:2])
     beyond = (after - before) * 1024
     detail = f"{beyond / 1e6:.0f} MB beyond {before * 1024 / 1e6:.0f} MB of imports; raw data {raw_bytes / 1e6:.0f} MB"

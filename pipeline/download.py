@@ -5,21 +5,14 @@ from pathlib import Path
 
 from softmax_regression import entry
 from softmax_regression.download.prepare import download
-from softmax_regression.lineage.provenance import project_root
+from softmax_regression.files import project_root
 from softmax_regression.params import load_params
 
 
 def main() -> None:
     """download.py DATA_FOLDER."""
     params = load_params()
-    download(
-        params.data.name,
-        Path(sys.argv[1]),
-        sources=params.data.sources.get(params.data.name, []),
-        root=project_root(),
-        timeout=params.data.timeout,
-        settings=params.data.make_classification.model_dump(),
-    )
+    download(params.data.name, Path(sys.argv[1]), params.download, root=project_root())
 
 
 if __name__ == "__main__":

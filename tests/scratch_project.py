@@ -1,19 +1,30 @@
 """A scratch copy of this project: its own git repository, DVC and store, on the digits and a few epochs.
 
-project = make_project(tmp_path / "project"); project.dvc("repro"); project.store().runs()
+    project = make_project(tmp_path / "project"); project.dvc("repro"); project.store().runs()
+
+Where no stage need run: write_training(root / "artifacts/train"); write_lock(root); commit(root).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from softmax_regression.tracking.client import Store
+import numpy as np
+import small_data
+
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.outcome import Epoch, History, Outcome, write_outcome
+from softmax_regression.data.datasets import Dataset, HeldOut
+from softmax_regression.files import md5_of, md5_of_folder
 from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.run_store import RunStore
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -27,6 +38,23 @@ PARTS = (
     ".dvcignore",
     ".gitignore",
 )
+# Params of a training whose outputs are made up.
+PARAMS: dict[str, object] = {
+    "data.name": "small",
+    "model.implementation": "scratch",
+    "optimizer.learning_rate": 0.1,
+    "optimizer.momentum": 0.0,
+    "optimizer.nesterov": False,
+    "optimizer.schedule": "constant",
+    "optimizer.warmup_epochs": 0,
+    "optimizer.weight_decay": 0.0,
+    "train.batch_size": 256,
+    "train.epochs": 2,
+    "train.seed": 0,
+    "train.solver": "sgd",
+}
+DATA = {"train-images": "a" * 64, "test-images": "b" * 64}
+CURVES = (Epoch(1, 1.0, 0.5, 1.1, 0.4, 0.1), Epoch(2, 0.5, 0.75, 0.6, 0.7, 0.1))
 
 
 @dataclass
@@ -78,9 +106,9 @@ class Project:
         self.git("commit", "--quiet", "--message", "next")
         return self.git("rev-parse", "HEAD").strip()
 
-    def store(self) -> Store:
+    def store(self) -> RunStore:
         """Open the local store."""
-        return Store.open(self.root)
+        return RunStore.open(self.root)
 
     def runs(self) -> list[RunRecord]:
         """Return the runs of the local store, oldest first."""
@@ -108,3 +136,68 @@ def make_project(root: Path, epochs: int = 3) -> Project:
     project.git("config", "user.email", "a@b.c")
     project.commit()
     return project
+
+
+def write_training(
+    folder: Path, weight: float = 1.0, held_out: HeldOut = "test", epochs: Sequence[Epoch] = CURVES, **changes: object
+) -> Experiment:
+    """Write made-up outputs of a training of PARAMS with `changes` ('__' stands for the point): 8x8 images, 2 classes.
+
+    The model calls an image "bright" where the sum of its pixels is above 10 scales / `weight`, else "dark".
+    """
+    params = PARAMS | {name.replace("__", "."): value for name, value in changes.items()}
+    train, test = (small_data.make_examples(size, (8, 8), 2, seed=size) for size in (6, 4))
+    report = {"train": {"examples": 6}, "test": {"examples": 4}}
+    dataset = Dataset(str(params["data.name"]), ("dark", "bright"), 16, train, test, report)
+    rows = np.stack([np.zeros(64), np.full(64, weight)]).astype(np.float32)
+    tensors = {"weight": rows, "bias": np.array([10, 0], np.float32)}
+    outcome = Outcome(tensors, History(held_out, tuple(epochs)), {0: rows * 0, len(epochs): rows})
+    return write_outcome(folder, outcome, Experiment(params, DATA), dataset)
+
+
+def write_lock(root: Path) -> None:
+    """Let DVC know the folders artifacts/<stage> as outputs of stages that ran just now: pipeline, lock and cache.
+
+    A stage after train depends on artifacts/train, as in the real pipeline. No DVC is started: that takes seconds.
+    """
+    stages, locked = {}, {}
+    for folder in sorted(root.glob("artifacts/*"), key=lambda path: path.name != "train"):
+        deps = [] if folder.name == "train" else ["artifacts/train"]
+        path = f"artifacts/{folder.name}"
+        stages[folder.name] = {"cmd": "true", "deps": deps, "outs": [path]}
+        locked[folder.name] = {
+            "cmd": "true",
+            "deps": [{"path": dep, "hash": "md5", "md5": md5_of_folder(root / dep)} for dep in deps],
+            "outs": [{"path": path, "hash": "md5", "md5": md5_of_folder(folder)}],
+        }
+        _cache(root, folder)
+    (root / ".dvc" / "config").touch()
+    (root / ".gitignore").write_text("artifacts/\ndata/\nmlflow.db*\nmlruns/\ncheckpoints/\n.dvc/cache\n.dvc/tmp\n")
+    (root / "dvc.yaml").write_text(json.dumps({"stages": stages}))  # JSON is YAML, too
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": locked}))
+
+
+def commit(root: Path, message: str = "next") -> str:
+    """Commit what is in `root`, as somebody, in a repository that is made if there is none; return the commit."""
+    if not (root / ".git").is_dir():
+        git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", message)
+    return git(root, "rev-parse", "HEAD")
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in `root` as somebody; return what it prints."""
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _cache(root: Path, folder: Path) -> None:
+    """Put a folder into DVC's cache: its files, and the list of them, each under its digest."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    listed = json.dumps([{"md5": md5_of(files[name]), "relpath": name} for name in sorted(files)])
+    contents = [(md5_of(path), path.read_bytes()) for path in files.values()]
+    for digest, content in [(md5_of_folder(folder), listed.encode()), *contents]:
+        place = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)

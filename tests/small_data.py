@@ -2,21 +2,26 @@
 
 entry = write_published(tmp_path / "published")            # four .gz files and the registry entry that fits them
 monkeypatch.setitem(registry.DATA_SETS, "small", entry)    # now data.name may be "small"
-write_folder(tmp_path / "data" / "small")                  # the same examples, for `datasets.load`
+write_folder(tmp_path / FOLDER)                            # the same examples with their report, for `datasets.load`
 """
 
-from __future__ import annotations
-
 import gzip
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from softmax_regression.data import idx
-from softmax_regression.data.datasets import Examples
-from softmax_regression.download.registry import PARTS, Entry
+from softmax_regression.data.datasets import PARTS, Examples
+from softmax_regression.download.prepare import download
+from softmax_regression.download.registry import DATA_SETS, Entry
 from softmax_regression.files import sha256_of
+from softmax_regression.params import load_params
 
+ROOT = Path(__file__).parents[1]
 NAMES = dict(
     zip(
         PARTS,
@@ -48,7 +53,7 @@ def make_parts(
     return dict(zip(PARTS, (first.images, first.labels, second.images, second.labels), strict=True))
 
 
-def make_entry(parts: dict[str, np.ndarray], files: dict[str, tuple[str, str]] | None = None) -> Entry:
+def make_entry(parts: Mapping[str, np.ndarray], files: Mapping[str, tuple[str, str]] | None = None) -> Entry:
     """Return the registry entry that describes the four arrays."""
     return Entry(
         scale=255,
@@ -59,11 +64,9 @@ def make_entry(parts: dict[str, np.ndarray], files: dict[str, tuple[str, str]] |
     )
 
 
-def write_published(
-    folder: Path, train: int = 600, test: int = 200, shape: tuple[int, ...] = (28, 28), classes: int = 10
-) -> Entry:
+def write_published(folder: Path, parts: Mapping[str, np.ndarray] | None = None) -> Entry:
     """Write the four gzip files as a publisher would; return the registry entry with their digests."""
-    parts = make_parts(train, test, shape, classes)
+    parts = parts or make_parts()
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for part, array in parts.items():
@@ -77,10 +80,10 @@ def write_published(
 
 
 def write_folder(
-    folder: Path, train: int = 600, test: int = 200, shape: tuple[int, ...] = (28, 28), classes: int = 10
-) -> Entry:
-    """Write the four IDX files as the download stage does, without its report; return the registry entry."""
-    parts = make_parts(train, test, shape, classes)
-    for part, array in parts.items():
-        idx.write(folder / part, array)
-    return make_entry(parts)
+    folder: Path, name: str = "small", parts: Mapping[str, np.ndarray] | None = None, scale: float = 255
+) -> dict[str, Any]:
+    """Write the four IDX files and the report by the download stage's own function; return the report."""
+    arrays = dict(parts or make_parts())
+    entry = replace(make_entry(arrays), scale=scale, make=lambda settings: arrays)
+    with patch.dict(DATA_SETS, {name: entry}):
+        return download(name, folder, load_params(ROOT / "params.yaml").download, root=folder.parent)

@@ -1,25 +1,82 @@
-"""The benchmarks' plain builds learn what they should: a ratio over a loop that learns nothing says nothing."""
+"""The benchmarks run, and their plain builds learn what they should: a loop that learns nothing is no yardstick.
+
+Here they run on small data, so the figures mean nothing; the real ones are `make bench`.
+"""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from small_data import make_examples
 
+from benchmarks import measuring, pipeline_speed, plain, training_speed
+from benchmarks.measuring import Figure
 from softmax_regression.data.datasets import Dataset
+from softmax_regression.params import Params, load_params
+from softmax_regression.sweep.plan import parse_axis, plan
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import measuring, plain
+ROOT = Path(__file__).parents[1]
+SMALL = Dataset("small", tuple(map(str, range(10))), 255, make_examples(600, seed=1), make_examples(200, seed=2))
+
+
+@pytest.fixture
+def params() -> Params:
+    """Return the project's own params."""
+    return load_params(ROOT / "params.yaml")
 
 
 def test_the_numpy_loop_learns() -> None:
     """On separable images the bare loop ends with nearly all test images right."""
-    train, test = make_examples(600, seed=1), make_examples(200, seed=2)
-    names = tuple(str(label) for label in range(10))
-    accuracy = plain.numpy_loop(Dataset("small", names, 255, train, test), 5, batch_size=32)
-    assert accuracy > 0.95  # chance is 0.1
+    assert plain.numpy_loop(SMALL, 5, batch_size=32) > 0.95  # chance is 0.1
+
+
+MEASUREMENTS: dict[str, Callable[[Params], list[Figure]]] = {
+    "numpy": lambda params: training_speed.over_numpy(SMALL, params, 1),
+    "lightning": lambda params: training_speed.over_plain_lightning(SMALL, params),
+    "sklearn": lambda params: training_speed.to_accuracy(SMALL, params, iterations=1),
+    "size": lambda params: training_speed.against_size(SMALL, params, 1, (1, 2)),
+}
+
+
+# The plain Lightning build is as tutorials have it, Lightning's notices included.
+NOTICES = {"lightning": pytest.mark.filterwarnings("ignore::Warning")}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NOTICES.get(name, ())) for name in MEASUREMENTS])
+def test_a_measurement_of_training_gives_its_figure(params: Params, name: str) -> None:
+    """Each one trains through the interface that the train stage uses and returns a number beside its target."""
+    (figure,) = MEASUREMENTS[name](params)
+    assert any(digit in figure.value for digit in "0123456789")
+    assert figure.target.startswith(("at most", "at least", "within"))
+
+
+def test_the_script_for_memory_imports_what_is_there() -> None:
+    """The script runs in a process of its own, where neither mypy nor an import of this file would find a slip."""
+    for node in ast.walk(ast.parse(training_speed.PEAK_SCRIPT)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name}" for name in names if (node.module, name) != ("pathlib", "Path")]
+        for name in names:
+            assert (ROOT / "pipeline" / f"{name}.py").is_file() or importlib.util.find_spec(name), name
+
+
+def test_the_edits_are_edits_of_params_yaml() -> None:
+    """What the pipeline's benchmark replaces is in params.yaml, once, and is there with what it writes."""
+    text = (ROOT / "params.yaml").read_text()
+    for what, before, after, _ in pipeline_speed.EDITS:
+        if before:
+            assert text.count(before) == 1, what
+            assert after not in text, what
+
+
+def test_the_sweep_is_of_64_configurations(params: Params) -> None:
+    """The sweep that is measured is one that `softmax-regression sweep` takes, and as large as is said."""
+    assert len(plan(params, [parse_axis(axis) for axis in pipeline_speed.SWEEP])) == 64
 
 
 def test_tasks_are_timed_in_turn() -> None:
@@ -30,7 +87,7 @@ def test_tasks_are_timed_in_turn() -> None:
     assert set(seconds) == {"a", "b"}
 
 
-def test_a_command_that_fails_is_told() -> None:
+def test_a_command_that_fails_is_an_error() -> None:
     """A benchmark's process that fails is a RuntimeError with its last words, not a short time."""
     with pytest.raises(RuntimeError, match="alas"):
         measuring.run([sys.executable, "-c", "raise SystemExit('alas')"], Path())

@@ -1,7 +1,5 @@
 """The comparison page in a real browser: opened from disk, offline, wide and narrow, light and dark."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from filled_project import RATE_01, RATE_05, RATE_09, filled_project
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.page import write_page
-from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +42,7 @@ LOWEST_CONTRAST = """() => {
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of four runs, with images, disagreements and a configuration of one seed."""
     root = filled_project(tmp_path_factory.mktemp("browser"))
-    return write_page(compare(Store.open(root), root, REFS), root / "reports" / "compare.html")
+    return write_page(compare(RunStore.open(root), root, REFS), root / "reports" / "compare.html")
 
 
 @pytest.fixture(params=[(1280, "light"), (390, "light"), (1280, "dark"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")

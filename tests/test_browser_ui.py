@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 import small_data
 
-from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.artifacts.outcome import read_history, read_model, write_outcome
+from softmax_regression.artifacts.experiment import describe
+from softmax_regression.artifacts.outcome import read_trained, write_outcome
 from softmax_regression.data.datasets import Dataset
-from softmax_regression.evaluation.evaluation import evaluate, findings, headline, metrics_json, write_evaluation
+from softmax_regression.evaluation.evaluation import evaluate, write_evaluation
 from softmax_regression.evaluation.prediction import write_predictions
 from softmax_regression.evaluation.training_pictures import write_training_pictures
-from softmax_regression.params import flatten, load_params
+from softmax_regression.lineage.provenance import config_key
+from softmax_regression.params import load_params
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 from softmax_regression.training.solving import solve
 
 pytestmark = pytest.mark.browser
@@ -36,36 +37,35 @@ DATASET = Dataset(
     255,
     small_data.make_examples(90, (8, 8), 3, seed=1),
     small_data.make_examples(60, (8, 8), 3, seed=2),
+    {
+        "train": {"examples": 90},
+        "test": {"examples": 60},
+        "files": {part: {"sha256": "0" * 64} for part in ("train-images", "test-images")},
+    },
 )
-REPORT = {"train": {"examples": 90}, "test": {"examples": 60}}
 
 
-def record_run(store: Store, folder: Path, learning_rate: float) -> str:
+def record_run(store: RunStore, folder: Path, learning_rate: float) -> str:
     """Train, evaluate and predict on small images, and record all of it as the stages do; return the run's id."""
+    data = PARAMS.data.model_copy(update={"name": "small"})
     optimizer = PARAMS.optimizer.model_copy(update={"learning_rate": learning_rate})
     train = PARAMS.train.model_copy(update={"solver": "full_batch_numpy", "epochs": 5})
-    sections = {"model": PARAMS.model, "optimizer": optimizer, "train": train}
-    params = flatten({"data": {"name": "small", "resize": None, "validation_size": 0}})
-    for name, section in sections.items():
-        params |= flatten(section, f"{name}.")
-    experiment = Experiment(params, {"train-images": "0" * 64, "test-images": "1" * 64}, {})
-    run = store.start_run(f"small lr{learning_rate:g}", experiment.config_key, stage_logs.run_params(experiment))
+    experiment = describe(data, PARAMS.model, optimizer, train, DATASET.report)
+    name = f"small lr{learning_rate:g}"
+    run = store.start_run(name, config_key(experiment), stage_logs.run_params(experiment))
     outcome = solve(DATASET, 0, PARAMS.model, optimizer, train, on_epoch=lambda history: None, checkpoint=None)
-    finished = write_outcome(folder, outcome, experiment, DATASET)
-    write_training_pictures(folder, outcome, DATASET)
-    stage_logs.log_training(run, folder, finished, REPORT)
+    finished = write_outcome(folder / "train", outcome, experiment, DATASET)
+    stage_logs.log_training(run, folder / "train")
     run.finish("FINISHED", key=finished.key)
 
     run = store.continue_run(run.run_id)
-    model, history = read_model(folder), read_history(folder / "history.csv")
-    answers = evaluate(model, DATASET.test)
-    numbers = headline(answers, history)
-    found = findings(params, history, numbers)
-    write_evaluation(folder / "evaluate", answers, model, DATASET.test, found.words)
-    (folder / "metrics.json").write_text(metrics_json(numbers))
-    stage_logs.log_evaluation(run, folder / "metrics.json", found, folder / "evaluate")
-    write_predictions(folder / "predict", model, DATASET.test, 6)
-    stage_logs.log_predictions(run, folder / "predict", 6)
+    trained = read_trained(folder / "train")
+    found = evaluate(trained, DATASET.test, PARAMS.evaluate)
+    write_evaluation(folder / "evaluate", found, trained.model, DATASET.test)
+    write_training_pictures(folder / "evaluate", trained)
+    stage_logs.log_stage(run, "evaluate", folder / "evaluate")
+    write_predictions(folder / "predict", trained.model, DATASET.test, 6)
+    stage_logs.log_stage(run, "predict", folder / "predict")
     assert run.finish()
     return run.run_id
 
@@ -75,7 +75,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """Make a project with two finished runs; return it and their ids."""
     root = tmp_path_factory.mktemp("ui")
     (root / "dvc.yaml").write_text("")
-    store = Store.open(root)
+    store = RunStore.open(root)
     return root, [record_run(store, root / str(rate), rate) for rate in (0.1, 0.5)]
 
 

@@ -1,16 +1,13 @@
 """Progress is one line an epoch where there is no terminal."""
 
-from __future__ import annotations
-
 import pytest
 
-from softmax_regression.artifacts.outcome import Epoch
 from softmax_regression.progress import MAX_LINES, Progress
 
 
-def row(epoch: int) -> Epoch:
+def row(epoch: int) -> dict[str, float]:
     """Make the figures of an epoch."""
-    return Epoch(epoch=epoch, train_loss=0.5, train_accuracy=0.75)
+    return {"epoch": epoch, "train_loss": 0.5, "train_accuracy": 0.75}
 
 
 def test_one_line_an_epoch_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +29,13 @@ def test_a_long_training_prints_no_flood(capsys: pytest.CaptureFixture[str]) -> 
     assert len(lines) <= MAX_LINES + 1
     assert lines[0].startswith("epoch    1/1000")
     assert lines[-1].startswith("epoch 1000/1000")
+
+
+def test_a_resumed_training_goes_on_with_its_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first epoch that is shown may be a later one; whole numbers in floats are epochs, too."""
+    with Progress(4) as progress:
+        progress.show({"epoch": 3.0, "test_loss": 0.25})
+    assert capsys.readouterr().out.startswith("epoch 3/4 test loss 0.2500 (")
 
 
 def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,8 +78,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def start_training(project: Project, output: str = "artifacts/train", epoch: int = 3) -> subprocess.Popen[str]:
-    """Start a training and return when it has told of some epochs."""
-    command = [sys.executable, "pipeline/train.py", "data/digits", output]
+    """Start a training and return when it has printed some epochs."""
+    command = [sys.executable, "pipeline/train.py", "data/prepared", output]
     process = subprocess.Popen(
         command, cwd=project.root, env=project.variables(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -108,12 +108,15 @@ def everything(project: Project, record: RunRecord) -> tuple[dict[str, list[tupl
 
 
 def test_late_stages_continue_the_run_and_reverting_makes_none(project: Project) -> None:
-    """A new grid joins; a new seed is a new run; its revert restores from the cache; -f is a second attempt."""
+    """A new grid replaces the old one; a new seed is a new run; its revert restores from the cache; -f repeats."""
+    (before,) = project.runs()
     project.set("count: 6", "count: 9")
     project.dvc("repro")
     (first,) = project.runs()
-    grids = {f"predictions/{name}" for name in ("first.png", "first_6", "first_9")}
-    assert set(project.store().artifacts(first.run_id, "predictions")) == grids
+    assert first.run_id == before.run_id
+    assert first.tags["outputs.predict"] != before.tags["outputs.predict"]
+    grid = project.store().download(first.run_id, "predictions/first.png", project.root / "got")
+    assert grid.read_bytes() == (project.root / "artifacts/predict/first.png").read_bytes()
     project.set("seed: 0", "seed: 3")
     project.dvc("repro")
     project.set("seed: 3", "seed: 0")
@@ -124,10 +127,13 @@ def test_late_stages_continue_the_run_and_reverting_makes_none(project: Project)
     assert "nothing to do" in project.own("sync")
     project.dvc("repro", "--force", "--single-item", "train")
     assert [(run.name[-2:], run.attempt, run.live) for run in project.runs()] == [
-        ("s0", 1, False),
+        ("s0", 1, True),
         ("s3", 1, True),
-        ("#2", 2, True),
+        ("#2", 2, False),
     ]
+    assert project.runs()[2].tags["experiment.reproduces"] == first.run_id
+    assert first.run_id in project.own("show")
+    assert "1 time, last on 20" in project.own("show")
 
 
 def test_queued_and_temporary_experiments_land_in_the_projects_store(tmp_path: Path) -> None:
@@ -165,7 +171,7 @@ def test_sync_rebuilds_wiped_stores_and_servers(project: Project, tmp_path: Path
     # Elsewhere, as MLflow in this process keeps the old database open.
     shutil.copytree(project.root, tmp_path / "wiped", ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
     project = Project(tmp_path / "wiped")
-    assert "mend it: `softmax-regression sync`" in project.own("doctor", fails=True)
+    assert "fix it: `softmax-regression sync`" in project.own("doctor", fails=True)
     for _ in range(2):
         project.own("sync")
         after = project.runs()
@@ -199,7 +205,7 @@ def test_a_teammate_goes_on_with_pulled_outputs(project: Project, tmp_path: Path
     assert {name for name in run.tags if name.startswith("outputs.")} == {
         "outputs.train",
         "outputs.evaluate",
-        "outputs.predict.first_4",
+        "outputs.predict",
     }
 
 
@@ -214,23 +220,23 @@ def test_a_killed_training_goes_on_into_the_same_run(trained: Project, tmp_path:
     process.communicate()
     killed = project.runs()[-1]
     assert killed.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
-    assert "going on with the run" in project.call(
-        sys.executable, "pipeline/train.py", "data/digits", "artifacts/train"
-    )
+    assert "resuming the run" in project.call(sys.executable, "pipeline/train.py", "data/prepared", "artifacts/train")
     resumed = project.runs()[-1]
     assert (resumed.run_id, resumed.live) == (killed.run_id, True)
     assert len(project.store().history(resumed.run_id, ["curves/train_loss"])["curves/train_loss"]) == 150
     if number == signal.SIGKILL:
-        project.call(sys.executable, "pipeline/train.py", "data/digits", "fresh")
+        project.call(sys.executable, "pipeline/train.py", "data/prepared", "fresh")
         assert (project.root / "fresh/model.safetensors").read_bytes() == project.weights()
-        assert project.runs()[-1].attempt == 2
+        again = project.runs()[-1]
+        assert (again.attempt, again.live, again.key) == (2, False, resumed.key)
+        assert again.tags["experiment.reproduces"] == resumed.run_id
 
 
 def test_twins_and_damaged_checkpoints_do_no_harm(project: Project) -> None:
-    """A second process on the same configuration keeps no checkpoint; a damaged one is told of in one line."""
+    """A second process on the same configuration keeps no checkpoint; a damaged one is reported in one line."""
     project.set("epochs: 3", "epochs: 150")
     first = start_training(project)
-    text = project.call(sys.executable, "pipeline/train.py", "data/digits", "twin")
+    text = project.call(sys.executable, "pipeline/train.py", "data/prepared", "twin")
     assert "another process trains the same" in text
     first.communicate()
     assert (project.root / "twin/model.safetensors").read_bytes() == project.weights()
@@ -239,7 +245,7 @@ def test_twins_and_damaged_checkpoints_do_no_harm(project: Project) -> None:
     third.communicate()
     (checkpoint,) = project.root.glob("checkpoints/*/last.ckpt")
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    text = project.call(sys.executable, "pipeline/train.py", "data/digits", "again")
+    text = project.call(sys.executable, "pipeline/train.py", "data/prepared", "again")
     assert text.count("the checkpoint cannot be read") == 1
     assert (project.root / "again/model.safetensors").read_bytes() == project.weights()
 
@@ -248,7 +254,7 @@ def test_a_server_that_is_not_there_or_goes_away(project: Project, tmp_path: Pat
     """No server: an error before any work. It dies half-way: outputs complete, one line each, sync completes."""
     project.environment["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
     started = time.monotonic()
-    train = [sys.executable, "pipeline/train.py", "data/digits", "artifacts/train"]
+    train = [sys.executable, "pipeline/train.py", "data/prepared", "artifacts/train"]
     text = project.call(*train, fails=True)
     assert text.startswith("error: ")
     assert text.count("\n") == 1
@@ -325,14 +331,14 @@ def test_no_credential_is_recorded_or_printed(project: Project, tmp_path: Path) 
     project.set("- ../shared/mnist", "- https://reader:open-sesame@example.org/mnist/")
     secrets = {"AWS_SECRET_ACCESS_KEY": "abc/DEF+123456", "MLFLOW_TRACKING_PASSWORD": "hunter2-hunter2"}
     note = project.root / "src/softmax_regression/note.py"
-    train = [sys.executable, "pipeline/train.py", "data/digits", "artifacts/train"]
+    train = [sys.executable, "pipeline/train.py", "data/prepared", "artifacts/train"]
     with server(tmp_path / "server") as (uri, _):
         project.environment |= {"MLFLOW_TRACKING_URI": uri.replace("//", "//me:swordfish1@")}
         text = project.call(*train)
         note.write_text("".join(f'KEY = "{secret}"\n' for secret in secrets.values()))  # into code.diff
         project.environment |= {"MLFLOW_TRACKING_URI": uri, **secrets}
         text += project.call(*train) + project.own("sync", "workspace") + project.own("show")
-        text += project.own("show", "--diff")
+        text += project.own("show", "digits lr0.1 b256 e3 s0 #2", "--diff")
     assert text.count('KEY = "***"') == 2
     stored = b"".join(path.read_bytes() for path in (tmp_path / "server").rglob("*") if path.is_file())
     for secret in ("open-sesame", "swordfish1", *secrets.values()):
@@ -341,18 +347,20 @@ def test_no_credential_is_recorded_or_printed(project: Project, tmp_path: Path) 
 
 
 def test_four_at_once_on_a_store_that_is_not_there(trained: Project, tmp_path: Path) -> None:
-    """Four trainings that start together create one store and each its own attempt, exactly one live."""
+    """Four trainings that start together create one store and each its own attempt: one is live, three repeat it."""
     project = make_project(tmp_path / "project")
     shutil.copytree(trained.root / "data", project.root / "data")
     with ThreadPoolExecutor(4) as pool:
         texts = pool.map(
-            lambda n: project.call(sys.executable, "pipeline/train.py", "data/digits", f"out{n}"), range(4)
+            lambda n: project.call(sys.executable, "pipeline/train.py", "data/prepared", f"out{n}"), range(4)
         )
         assert all("epoch 3/3" in text for text in texts)
     runs = project.runs()
     assert sorted(run.attempt for run in runs) == [1, 2, 3, 4]
-    assert [run.live for run in runs].count(True) == 1
     assert {run.status for run in runs} == {"FINISHED"}
+    (live,) = [run for run in runs if run.live]
+    assert [run.tags["experiment.reproduces"] for run in runs if run is not live] == [live.run_id] * 3
+    assert live.tags["experiment.reproduced"].startswith("3 times")
 
 
 def test_without_a_source_the_run_falls_back_to_digits(tmp_path: Path) -> None:
@@ -377,3 +385,65 @@ def test_without_a_source_the_run_falls_back_to_digits(tmp_path: Path) -> None:
         assert f"{run.name}\n" in printed
         assert run.params["data.name"] == "digits"
         assert (project.root / "reports/offline-digits/artifacts/predict/first.png").is_file()
+
+
+_ENTRY = '    "digits": Entry('
+# What is edited: the file, what is put before the first place of a text (or at the end), the stages that run again.
+EDITS = {
+    "a picture": ("plots/images.py", "# tried out\n", "", ["evaluate", "predict"]),
+    "tracking": ("tracking/stage_logs.py", "# tried out\n", "", []),
+    "a new data set": ("download/registry.py", f"{_ENTRY.replace('d', 'more_d', 1)}scale=16),\n", _ENTRY, ["download"]),
+    "a comment in the mathematics": ("mathematics/softmax.py", "# tried out\n", "", ["train"]),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_runs_the_stages_whose_files_it_may_change(project: Project, what: str) -> None:
+    """And no other; the run and its key stay, whatever was edited around the weights."""
+    file, new, place, stages = EDITS[what]
+    (before,) = project.runs()
+    weights = project.weights()
+    path = project.root / "src/softmax_regression" / file
+    text = path.read_text()
+    at = text.index(place) if place else len(text)
+    path.write_text(text[:at] + new + text[at:])
+    text = project.dvc("repro")
+    assert re.findall(r"Running stage '(\w+)'", text) == stages
+    assert re.findall(r"Stage '(\w+)' didn't change, skipping", text) == [
+        stage for stage in ("download", "train", "evaluate", "predict") if stage not in stages
+    ]
+    assert project.weights() == weights
+    after = next(run for run in project.runs() if run.live)
+    assert (after.run_id, after.key, after.config_key) == (before.run_id, before.key, before.config_key)
+    assert before.tags.items() <= after.tags.items()
+    assert len([run for run in project.runs() if run.live]) == 1
+    if stages == ["train"]:
+        again = project.runs()[1]
+        assert (again.name, again.live) == (f"{before.name} #2", False)
+        assert after.tags["experiment.reproduced"].startswith("1 time, last on 20")
+        assert "outputs.evaluate" not in again.tags
+    else:
+        assert len(project.runs()) == 1
+    assert "nothing to do" in project.own("sync", "workspace")
+    assert before.run_id in project.own("show")
+
+
+@pytest.mark.parametrize("name", ["digits; touch pwned", "$(touch pwned)", "../x", "../../x", "digits/../../x"])
+def test_a_name_of_data_runs_no_command_and_deletes_nothing(project: Project, name: str) -> None:
+    """A name with a shell's signs, or a path, is an unknown data set: one line, before anything else happens."""
+    kept = [project.root.parent / "x", project.root / "x", project.root / "data/x", project.root / "pwned.txt"]
+    for path in kept:
+        path.mkdir()
+        (path / "precious").write_text("kept")
+    project.set("name: digits", f"name: '{name}'")
+    text = project.dvc("repro", fails=True)
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert f"unknown data set {name!r}" in lines[0]
+    assert not list(project.root.rglob("pwned"))
+    assert not (project.root / "pwned").exists()
+    assert all((path / "precious").read_text() == "kept" for path in kept)
+    assert len(project.runs()) == 1
+    project.set(f"name: '{name}'", "name: digits")
+    project.dvc("repro")
+    assert "all is well" in project.own("doctor")

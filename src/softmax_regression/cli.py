@@ -1,14 +1,14 @@
 """The console script `softmax-regression`: parse, call, print. Each command imports what it needs and no more."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from softmax_regression import entry
-from softmax_regression.lineage.provenance import project_root
+from softmax_regression.files import project_root
+
+NAMES = "a run's name or id, a DVC experiment, a commit, HEAD, workspace or best"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,51 +27,37 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("run", _run, "run the pipeline (dvc repro) and print the result")
-    ui = command("ui", _ui, "serve the MLflow UI of this project's store")
+    ui = command("ui", _ui, "open the MLflow UI of this project's runs")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     ui.add_argument("--port", type=int, default=5000)
-    sync = command("sync", _sync, "fill MLflow in from the DVC outputs: rebuild missing runs, complete those cut off")
-    sync.add_argument(
-        "states",
-        nargs="*",
-        metavar="STATE",
-        help='"workspace", a DVC experiment or a commit (default: workspace, HEAD, all experiments)',
-    )
-    show = command("show", _show, "say what a run is, and how to get its state of the project back")
-    show.add_argument(
-        "run",
-        nargs="?",
-        default="workspace",
-        help='a run (id, name, start of its key), a DVC experiment, a commit or "workspace" (default)',
-    )
-    show.add_argument(
-        "--diff", action="store_true", help="print only the code's difference to the commit, for git apply"
-    )
-    command("doctor", _doctor, "say what is wrong with git, DVC, data, store and runs, and how to mend it")
-    sweep = command("sweep", _sweep, "train many configurations together and choose one by validation data")
+    sync = command("sync", _sync, "bring MLflow up to date with DVC: rebuild missing runs, complete unfinished ones")
+    sync.add_argument("names", nargs="*", metavar="NAME", help=f"{NAMES} (default: all that DVC knows)")
+    show = command("show", _show, "describe a run, and print the commands that restore its state")
+    show.add_argument("run", nargs="?", default="workspace", help=f"{NAMES} (default: workspace)")
+    show.add_argument("--diff", action="store_true", help="print only the code changes since the commit, for git apply")
+    command("doctor", _doctor, "check git, DVC, data and runs, and say how to fix what is wrong")
+    sweep = command("sweep", _sweep, "train many configurations at once and choose one by validation data")
     sweep.add_argument(
         "axes",
         nargs="+",
         metavar="KEY=VALUES",
-        help="a key of params.yaml and what it ranges over: optimizer.learning_rate=0.05,0.1 or, with --random, "
-        "'optimizer.learning_rate=log(0.01,1)' or uniform(a,b); one value sets it for all: train.epochs=20",
+        help="a key of params.yaml and its values: optimizer.learning_rate=0.05,0.1 or, with --random, "
+        "'optimizer.learning_rate=log(0.01,1)' or uniform(a,b); one value applies to all: train.epochs=20",
     )
     sweep.add_argument("--random", type=int, metavar="N", help="draw N configurations (default: the whole grid)")
-    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of --random's draws (default: 0)")
+    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="seed of --random (default: 0)")
     sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
-    compare = command("compare", _compare, "say whether runs differ or it is noise, as text and as a page")
-    compare.add_argument("runs", nargs="+", metavar="RUN", help="a run's name, id, DVC experiment, HEAD or best")
-    compare.add_argument("--any-code", action="store_true", help="count seeds trained by other code, too")
-    compare.add_argument("--page", type=Path, default=Path("reports/compare.html"), help="the page, opens from disk")
-    leaderboard = command("leaderboard", _leaderboard, "list configurations by a metric, their seeds together")
+    compare = command("compare", _compare, "say whether runs really differ, as text and as a page")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help=NAMES)
+    compare.add_argument("--page", type=Path, default=Path("reports/compare.html"), help="where to write the page")
+    leaderboard = command("leaderboard", _leaderboard, "rank configurations by a metric, their seeds together")
     leaderboard.add_argument("--metric", default="final/test_accuracy")
     leaderboard.add_argument("--top", type=int, default=20)
-    leaderboard.add_argument("--any-code", action="store_true", help="count seeds trained by other code, too")
-    predict = command("predict", _predict, "say what the model sees in pictures of your own (PNG, JPEG)")
+    predict = command("predict", _predict, "classify your own pictures (PNG, JPEG)")
     predict.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument("--run", help="the MLflow run whose model answers (default: the workspace's)")
-    predict.add_argument("--output", type=Path, default=Path("reports/pictures"), help="folder for what it saw")
-    parity = command("parity", _parity, "train the hand-coded and the library's model side by side and tell them apart")
+    predict.add_argument("--run", default="workspace", help=f"whose model answers: {NAMES} (default: workspace)")
+    predict.add_argument("--output", type=Path, default=Path("reports/pictures"), help="folder for what the model saw")
+    parity = command("parity", _parity, "compare the hand-coded training with the library's, epoch by epoch")
     parity.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parity.add_argument("--epochs", type=int, help="default: as in params.yaml")
     parity.add_argument("--log", action="store_true", help="record the table as an MLflow run")
@@ -93,7 +79,7 @@ def _ui(options: argparse.Namespace) -> None:
 def _sync(options: argparse.Namespace) -> None:
     from softmax_regression.lineage.sync import sync
 
-    for line in sync(project_root(), options.states):
+    for line in sync(project_root(), options.names):
         print(line, flush=True)
 
 
@@ -130,20 +116,20 @@ def _compare(options: argparse.Namespace) -> None:
     from softmax_regression.comparing.compare import compare
     from softmax_regression.comparing.page import write_page
     from softmax_regression.comparing.text import compare_text
-    from softmax_regression.tracking.client import Store
+    from softmax_regression.tracking.run_store import RunStore
 
     root = project_root()
-    found = compare(Store.open(root), root, options.runs, any_code=options.any_code)
+    found = compare(RunStore.open(root), root, options.runs)
+    page = write_page(found, options.page)
     print(compare_text(found))
-    print(f"the same with curves and images: {write_page(found, options.page)}")
+    print(f"the same with curves and images: {page}")
 
 
 def _leaderboard(options: argparse.Namespace) -> None:
     from softmax_regression.comparing.leaderboard import leaderboard, leaderboard_text
-    from softmax_regression.tracking.client import Store
+    from softmax_regression.tracking.run_store import RunStore
 
-    board = leaderboard(Store.open(project_root()), options.metric, top=options.top, any_code=options.any_code)
-    print(leaderboard_text(board), end="")
+    print(leaderboard_text(leaderboard(RunStore.open(project_root()), options.metric, top=options.top)), end="")
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -4,15 +4,15 @@ No value has a default here: params.yaml holds them all and is the one source of
 one line that names the dotted key, what was found, and what to do.
 """
 
-from __future__ import annotations
-
 import difflib
-import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from softmax_regression.files import existing, read_yaml
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -41,13 +41,18 @@ class MakeClassification(_Section):
 
 
 class DataParams(_Section):
-    """Which data set, where from, and how it is split. `timeout` in seconds, `resize` in pixels."""
+    """Which data set, at what size (`resize` in pixels), and how many training examples are held out."""
 
     name: str
-    sources: dict[str, list[str]]
-    timeout: Positive
     resize: PositiveInt | None
     validation_size: Count
+
+
+class DownloadParams(_Section):
+    """Where a data set comes from: `sources` by its name, `timeout` in seconds; or what it is made from."""
+
+    sources: dict[str, list[str]]
+    timeout: Positive
     make_classification: MakeClassification
 
 
@@ -72,7 +77,7 @@ class OptimizerParams(_Section):
     warmup_epochs: Count
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> OptimizerParams:
+    def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov is true but momentum is 0; set a momentum, 0.9 say, or nesterov: false")
         return self
@@ -113,6 +118,7 @@ class Params(_Section):
     """All of params.yaml, one field a section."""
 
     data: DataParams
+    download: DownloadParams
     model: ModelParams
     optimizer: OptimizerParams
     train: TrainParams
@@ -124,15 +130,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check `path`.
 
     Raises FileNotFoundError when there is no such file and ValueError when it is no YAML or does not fit: unknown,
-    missing or wrongly typed keys, values out of range, numbers that YAML reads as text (`1e-3`).
+    missing or wrongly typed keys, values out of range.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run from the project's root, where params.yaml is")
-    try:
-        content = yaml.load(path.read_text(), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
-    return parse_params(content, str(path))
+    text = existing(path, "run from the project's root, where params.yaml is").read_text()
+    return parse_params(read_yaml(text, str(path)), str(path))
 
 
 def parse_params(content: object, origin: str = "params.yaml") -> Params:
@@ -146,87 +147,46 @@ def parse_params(content: object, origin: str = "params.yaml") -> Params:
         raise ValueError(f"{origin}: {'; '.join(messages)}") from None
 
 
-def flatten(section: BaseModel | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(sections: BaseModel | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return `{"optimizer.learning_rate": 0.1, ...}`: dotted keys to plain values, lists as they are."""
-    values = section.model_dump() if isinstance(section, BaseModel) else section
     flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
+    for key, value in dict(sections).items():
+        if isinstance(value, BaseModel | dict):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML with two mends: equal keys are refused, and a number as DVC writes it is a number.
-
-    PyYAML keeps the last of two equal keys without a word. And it reads `1e-05` as text, which is how `dvc exp run -S`
-    writes 0.00001 (as Python does: a sign and two digits in the exponent); `1e-3`, as people write it, stays refused.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice; remove one", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]+)?e[-+][0-9]{2,}$"), list("-+0123456789")
-)
-
-
 def _explain(problem: dict[str, Any]) -> str:
     """Turn one of pydantic's problems into: dotted key, what was found, what to do."""
-    location, found, kind = problem["loc"], problem["input"], problem["type"]
-    key = ".".join(str(part) for part in location)
+    found, kind = problem["input"], problem["type"]
+    key = ".".join(str(part) for part in problem["loc"])
     if kind == "extra_forbidden":
-        return f"unknown key {key}; {_nearest(location)}"
+        return f"unknown key {key}; {_nearest(key)}"
     if kind == "missing":
         return f"missing key {key}; add it (the params.yaml in git shows its usual value)"
     if kind == "value_error":
         return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
     hint = f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {found!r}"
-    if isinstance(found, str) and kind in {"float_type", "int_type"} and _is_number(found):
-        return f"{hint}, which YAML reads as text; write {yaml.safe_dump(float(found)).split()[0]}"
+    if isinstance(found, str) and kind in {"float_type", "int_type"}:
+        with suppress(ValueError):
+            float(found)
+            return f"{hint}, which is text; write it without quotes"
     return hint
 
 
-def _nearest(location: tuple[str | int, ...]) -> str:
-    known = list(flatten_fields(Params))
-    sections = [key.rpartition(".")[0] for key in known]
-    dotted = ".".join(map(str, location))
-    if len(location) == 1:
-        known = list(Params.model_fields)
-    matches = difflib.get_close_matches(dotted, [*known, *sections], n=1, cutoff=0.5)
-    if matches:
+def _nearest(key: str) -> str:
+    known = list(_known_keys(Params))
+    if matches := difflib.get_close_matches(key, known, n=1, cutoff=0.5):
         return f"did you mean {matches[0]}?"
-    section = dotted.rpartition(".")[0]
-    siblings = [key for key in known if key.rpartition(".")[0] == section]
+    siblings = [name for name in known if name.rpartition(".")[0] == key.rpartition(".")[0]]
     return f"known there: {', '.join(siblings or Params.model_fields)}"
 
 
-def flatten_fields(section: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return the dotted name of every key that `section` knows, in order."""
-    names: list[str] = []
+def _known_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every section and key."""
     for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += flatten_fields(kind, f"{prefix}{name}.")
-        else:
-            names.append(f"{prefix}{name}")
-    return names
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _known_keys(field.annotation, f"{prefix}{name}.")

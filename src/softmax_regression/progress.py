@@ -1,14 +1,11 @@
 """Progress of a training: a bar in a terminal, one line an epoch elsewhere (as under `dvc repro` in CI)."""
 
-from __future__ import annotations
-
 import sys
 import time
-from typing import Never
+from collections.abc import Mapping
+from typing import Never, Self
 
 from tqdm import tqdm
-
-from softmax_regression.artifacts.outcome import Epoch
 
 MAX_LINES = 50  # a training of more epochs than this prints every n-th one
 
@@ -16,7 +13,7 @@ MAX_LINES = 50  # a training of more epochs than this prints every n-th one
 class Progress:
     """Shows how far a training of `epochs` epochs is; a context manager, so that the bar is closed on errors.
 
-    Epochs are counted from 1; the first that is shown may be a later one, where a killed training is taken up.
+    Epochs are counted from 1; the first that is shown may be a later one, where a killed training resumes.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -27,16 +24,16 @@ class Progress:
         if sys.stderr.isatty():
             self.bar = tqdm(total=epochs, unit="epoch", desc="train", dynamic_ncols=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
 
-    def show(self, row: Epoch) -> None:
-        """Tell that the epoch of `row` is over, with its figures."""
-        epoch = row["epoch"]
+    def show(self, row: Mapping[str, float]) -> None:
+        """Show that the epoch `row["epoch"]` is over, with its other figures."""
+        epoch = int(row["epoch"])
         figures = " ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items() if name != "epoch")
         if self.bar is not None:
             self.bar.set_postfix_str(figures, refresh=False)

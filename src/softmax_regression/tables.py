@@ -1,40 +1,47 @@
-"""Tables as aligned text, for a terminal: no colours, no more than a given width."""
+"""Tables as aligned text, for a terminal: no colours, no wider than WIDTH columns."""
 
-from __future__ import annotations
-
+import io
 from collections.abc import Sequence
 
 WIDTH = 100
 _GAP, _INDENT, _NARROWEST = 2, 2, 8
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, width: int = WIDTH) -> list[str]:
-    """Return the lines of a table; `align` has an l or an r for each column.
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Return the lines of a table; `align` has an r for each column of figures, another letter for one of words.
 
-    Where it would be wider than `width`, the widest columns aligned left are cut, and what is cut ends in '...'.
+    Where it would be wider than WIDTH, the widest columns of words are cut, and what is cut ends in an ellipsis;
+    figures never are. The lines are the same on every terminal, and what looks like rich's markup stays as it is.
     """
-    table = [list(header), *map(list, rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    room = width - _INDENT - _GAP * (len(widths) - 1)
-    cuttable = [column for column, side in enumerate(align) if side == "l" and widths[column] > _NARROWEST]
-    while sum(widths) > room and cuttable:
-        column = max(cuttable, key=widths.__getitem__)
-        widths[column] -= 1
-        if widths[column] == _NARROWEST:
-            cuttable.remove(column)
-    return [_line(row, widths, align) for row in table]
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    def cells(row: Sequence[str]) -> list[Text]:
+        return [Text(words, no_wrap=True, overflow="ellipsis") for words in row]
+
+    widths = _widths([header, *rows])
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for words, side in zip(cells(header), align, strict=True):
+        # A column that may not wrap is not made narrower.
+        table.add_column(words, justify="right" if side == "r" else "left", no_wrap=side == "r")
+    for row in rows:
+        table.add_row(*cells(row))
+    least = sum(full if side == "r" else min(full, _NARROWEST) for full, side in zip(widths, align, strict=True))
+    room = max(WIDTH - _INDENT, least + _GAP * (len(widths) - 1))
+    output = io.StringIO()
+    Console(file=output, width=room, color_system=None, force_terminal=False, force_jupyter=False).print(table)
+    return [f"{' ' * _INDENT}{line}".rstrip() for line in output.getvalue().splitlines()]
 
 
-def fits(header: Sequence[str], rows: Sequence[Sequence[str]], width: int = WIDTH) -> bool:
-    """Say whether the table needs no cutting."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    return _INDENT + sum(widths) + _GAP * (len(widths) - 1) <= width
+def fits(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the table needs no cutting."""
+    widths = _widths([header, *rows])
+    return _INDENT + sum(widths) + _GAP * (len(widths) - 1) <= WIDTH
 
 
-def _line(row: Sequence[str], widths: Sequence[int], align: str) -> str:
-    cells = []
-    for words, width, side in zip(row, widths, align, strict=True):
-        if len(words) > width:
-            words = f"{words[: width - 3]}..."
-        cells.append(words.rjust(width) if side == "r" else words.ljust(width))
-    return (" " * _INDENT + (" " * _GAP).join(cells)).rstrip()
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column in the terminal's cells: a Chinese character takes two."""
+    from rich.cells import cell_len
+
+    return [max(map(cell_len, column)) for column in zip(*rows, strict=True)]

@@ -1,24 +1,52 @@
 """What makes an experiment, and the keys that stand for it."""
 
-from __future__ import annotations
-
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from softmax_regression.artifacts.experiment import (
     Experiment,
-    code_digests,
     describe,
     experiment_name,
+    finished,
+    parse_experiment,
     read_experiment,
 )
-from softmax_regression.files import md5_of
-from softmax_regression.params import flatten, load_params
+from softmax_regression.params import Params, flatten, load_params
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENT = Experiment(params={"b": 1, "a": 0.1}, data={"train-images": "00"}, code={"x.py": "11"}, model="22")
+EXPERIMENT = Experiment(params={"b": 1, "a": 0.1}, data={"train-images": "00"}, model="22")
+# An experiment.json as it was written before version 0.2: with the digests of the code, made data under "data".
+OLD = """{
+  "code": {
+    "pipeline/train.py": "1f"
+  },
+  "data": {
+    "train-images": "00"
+  },
+  "model": "22",
+  "params": {
+    "data.make_classification.n_samples": 9,
+    "data.name": "make_classification",
+    "train.seed": 3
+  }
+}
+"""
+
+
+@pytest.fixture
+def params() -> Params:
+    """Return the project's own params."""
+    return load_params(ROOT / "params.yaml")
+
+
+def described(params: Params, report: dict[str, Any]) -> Experiment:
+    """Describe the experiment that these params make of the data of `report`."""
+    return describe(params.data, params.model, params.optimizer, params.train, report)
 
 
 def test_the_file_keeps_the_experiment(tmp_path: Path) -> None:
@@ -29,40 +57,66 @@ def test_the_file_keeps_the_experiment(tmp_path: Path) -> None:
     assert replace(EXPERIMENT, params={"a": 0.1, "b": 1}).to_json() == EXPERIMENT.to_json()
 
 
-@pytest.mark.parametrize("change", [{"params": {"a": 2}}, {"data": {}}, {"code": {"x.py": "12"}}])
-def test_params_data_and_code_make_the_configuration(change: dict[str, dict[str, object]]) -> None:
-    """Changing any of the three changes both keys."""
-    other = replace(EXPERIMENT, **change)  # type: ignore[arg-type]  # one field of three
-    assert other.config_key != EXPERIMENT.config_key
-    assert other.key != EXPERIMENT.key
+@pytest.mark.parametrize("change", [{"params": {"a": 2}}, {"data": {}}, {"model": "33"}])
+def test_params_data_and_weights_make_the_key(change: dict[str, Any]) -> None:
+    """Changing any of the three changes the key, which is 16 digits of the file's SHA-256."""
+    assert replace(EXPERIMENT, **change).key != EXPERIMENT.key
+    assert EXPERIMENT.key == hashlib.sha256(EXPERIMENT.to_json().encode()).hexdigest()[:16]
 
 
-def test_the_weights_change_the_key_but_not_the_configuration() -> None:
-    """The configuration is known before the training, the key after it."""
-    other = replace(EXPERIMENT, model="33")
-    assert other.config_key == EXPERIMENT.config_key
-    assert other.key != EXPERIMENT.key
+def test_the_key_holds_no_code(params: Params) -> None:
+    """experiment.json names params, data and weights, and nothing of who wrote them down."""
+    experiment = finished(described(params, {"files": {"train-images": {"sha256": "00"}}}), "22")
+    assert set(json.loads(experiment.to_json())) == {"params", "data", "model"}
+    assert not [word for word in (".py", "src", "pipeline") if word in experiment.to_json()]
 
 
-def test_an_experiment_is_its_params_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All training params under dotted keys, made data's settings too, but not whether it was resumed."""
-    monkeypatch.chdir(ROOT)
-    params = load_params(ROOT / "params.yaml")
-    report = {"files": {"train-images": {"sha256": "00"}}, "settings": {"make_classification.n_samples": 9}}
-    experiment = describe({"name": "made"}, params.model, params.optimizer, params.train, report)
-    assert experiment.params["data.name"] == "made"
-    assert experiment.params["data.make_classification.n_samples"] == 9
+def test_an_old_experiment_keeps_its_key() -> None:
+    """Runs recorded before version 0.2 are found by the key they had: the digest of the whole text, code included."""
+    old = parse_experiment(OLD, "experiment.json")
+    assert old.code == {"pipeline/train.py": "1f"}
+    assert old.key == hashlib.sha256(OLD.encode()).hexdigest()[:16]
+    assert replace(old, code={}).key != old.key
+
+
+def test_an_old_experiment_has_the_configuration_of_the_same_one_today() -> None:
+    """Neither code nor the name that a param had then keeps an old run from being compared with today's seeds."""
+    today = Experiment(
+        params={
+            "data.name": "make_classification",
+            "download.make_classification.n_samples": 9,
+            "train.seed": 0,
+        },
+        data={"train-images": "00"},
+        model="44",
+    )
+    assert parse_experiment(OLD, "experiment.json").configuration == today.configuration
+
+
+def test_seeds_of_one_configuration_share_it() -> None:
+    """Another seed, and so other weights, is the same configuration; another param or data set is not."""
+    one = Experiment(params={"a": 1, "train.seed": 0}, data={"train-images": "00"}, model="22")
+    assert replace(one, params={"a": 1, "train.seed": 7}, model="33").configuration == one.configuration
+    assert replace(one, params={"a": 2, "train.seed": 0}).configuration != one.configuration
+    assert replace(one, data={"train-images": "01"}).configuration != one.configuration
+
+
+def test_an_experiment_is_its_params_and_data(params: Params) -> None:
+    """All training params under dotted keys, made data's settings too, but not whether it was resumed or where from."""
+    report = {"files": {"train-images": {"sha256": "00"}}, "settings": {"download.make_classification.n_samples": 9}}
+    experiment = described(params, report)
+    sections = {name: getattr(params, name) for name in ("data", "model", "optimizer", "train")}
+    wanted = {f"{name}.{key}" for name, section in sections.items() for key in type(section).model_fields}
+    assert set(experiment.params) == wanted - {"train.resume"} | {"download.make_classification.n_samples"}
+    assert experiment.params["download.make_classification.n_samples"] == 9
     assert experiment.params["train.seed"] == params.train.seed
-    assert "train.resume" not in experiment.params
     assert experiment.data == {"train-images": "00"}
-    assert "pipeline/train.py" in experiment.code
+    assert experiment.model == ""
 
 
-def test_code_digests_are_those_of_dvc() -> None:
-    """Each code file that dvc.yaml declares for the stage is there with its MD5."""
-    digests = code_digests("train", ROOT)
-    assert digests["pipeline/train.py"] == md5_of(ROOT / "pipeline/train.py")
-    assert all(path.endswith(".py") for path in digests)
+def test_a_finished_experiment_has_its_weights() -> None:
+    """The digest of the weights is added, the rest stays."""
+    assert finished(replace(EXPERIMENT, model=""), "22") == EXPERIMENT
 
 
 def test_no_or_broken_experiment_says_what_to_run(tmp_path: Path) -> None:
@@ -70,14 +124,15 @@ def test_no_or_broken_experiment_says_what_to_run(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
     with pytest.raises(FileNotFoundError, match="dvc repro train"):
         read_experiment(path)
-    path.write_text('{"other": 1}')
-    with pytest.raises(ValueError, match="is no experiment"):
-        read_experiment(path)
+    for text in ('{"other": 1}', "{", "[1]", '{"params": {}}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"experiment\.json is no experiment\.json: .*; run `dvc repro -f train`"):
+            read_experiment(path)
 
 
-def test_names_show_what_departs_from_the_plain_recipe() -> None:
+def test_names_show_what_departs_from_the_plain_recipe(params: Params) -> None:
     """The data set, rate, batch size, epochs and seed always; momentum and its like only where they are on."""
-    flat = flatten(load_params(ROOT / "params.yaml"))
+    flat = flatten(params)
     assert experiment_name(flat) == "fashion_mnist lr0.1 b256 e10 s0"
     changed = flat | {"optimizer.momentum": 0.9, "optimizer.nesterov": True, "optimizer.schedule": "cosine"}
     assert experiment_name(changed) == "fashion_mnist lr0.1 b256 m0.9 nesterov cosine e10 s0"

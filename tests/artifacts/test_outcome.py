@@ -1,9 +1,10 @@
 """What a training gives, and the files that keep it."""
 
-from __future__ import annotations
-
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -12,90 +13,132 @@ import small_data
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.outcome import (
     Epoch,
+    History,
     Outcome,
-    columns,
     read_history,
-    read_model,
+    read_trained,
     snapshot_epochs,
     write_outcome,
 )
-from softmax_regression.data.datasets import Dataset
+from softmax_regression.data.datasets import Dataset, HeldOut
 from softmax_regression.files import sha256_of
 
-HISTORY = [
-    Epoch(epoch=1, train_loss=0.1 + 0.2, train_accuracy=0.5, test_loss=1 / 3, test_accuracy=0.25, learning_rate=0.1),
-    Epoch(epoch=2, train_loss=0.25, train_accuracy=0.75, test_loss=0.3, test_accuracy=0.5, learning_rate=0.1),
-]
+HISTORY = History("test", (Epoch(1, 0.1 + 0.2, 0.5, 1 / 3, 0.25, 0.1), Epoch(2, 0.25, 0.75, 0.3, 0.5, 0.1)))
 WEIGHT = (np.arange(12).reshape(3, 4) / 7).astype(np.float32)
 BIAS = np.array([0.5, -0.5, 0.0], dtype=np.float32)
-EXPERIMENT = Experiment(params={"data.name": "small"}, data={}, code={})
+SNAPSHOTS: Mapping[int, np.ndarray] = {0: WEIGHT * 0, 2: WEIGHT}
+OUTCOME = Outcome({"weight": WEIGHT, "bias": BIAS}, HISTORY, SNAPSHOTS)
+EXPERIMENT = Experiment(params={"data.name": "small"}, data={})
 
 
 @pytest.fixture
 def dataset() -> Dataset:
     """Make a data set of 2x2 images in three classes."""
     train, test = (small_data.make_examples(9, (2, 2), 3, seed=seed) for seed in (1, 2))
-    return Dataset("small", ("a", "b", "c"), 255, train, test)
+    return Dataset("small", ("a", "b", "c"), 255, train, test, {"name": "small", "train": {"examples": 9}})
 
 
 def test_the_files_keep_every_bit(tmp_path: Path, dataset: Dataset) -> None:
-    """Weights and history are read back as they were, to the last bit; the experiment knows its weights' digest."""
-    finished = write_outcome(tmp_path, Outcome(WEIGHT, BIAS, HISTORY, {}), EXPERIMENT, dataset)
-    model = read_model(tmp_path)
-    np.testing.assert_array_equal(model.weight, WEIGHT)
-    np.testing.assert_array_equal(model.bias, BIAS)
-    assert (model.data, model.class_names, model.example_shape, model.scale) == ("small", ("a", "b", "c"), (2, 2), 255)
-    assert read_history(tmp_path / "history.csv") == HISTORY
-    assert finished == read_experiment(tmp_path / "experiment.json")
+    """Arrays, history and snapshots are read back to the last bit; the experiment knows its weights' digest."""
+    finished = write_outcome(tmp_path, OUTCOME, EXPERIMENT, dataset)
+    trained = read_trained(tmp_path)
+    assert trained.model.tensors.keys() == {"weight", "bias"}
+    np.testing.assert_array_equal(trained.model.tensors["weight"], WEIGHT, strict=True)
+    np.testing.assert_array_equal(trained.model.tensors["bias"], BIAS, strict=True)
+    assert (trained.model.data, trained.model.class_names) == ("small", ("a", "b", "c"))
+    assert trained.history == HISTORY
+    assert trained.snapshots.keys() == SNAPSHOTS.keys()
+    for epoch, weight in SNAPSHOTS.items():
+        np.testing.assert_array_equal(trained.snapshots[epoch], weight, strict=True)
+    assert finished == trained.experiment == read_experiment(tmp_path / "experiment.json")
     assert finished.model == sha256_of(tmp_path / "model.safetensors")
+    assert json.loads((tmp_path / "data.json").read_text()) == dataset.report
 
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
-def test_the_plots_file_has_one_name_for_what_is_measured(tmp_path: Path, dataset: Dataset, held_out: str) -> None:
-    """DVC's plots read the same columns whether the test set or validation examples were measured."""
-    row = {"epoch": 1, "train_loss": 0.5, f"{held_out}_loss": 0.25}
-    write_outcome(tmp_path, Outcome(WEIGHT, BIAS, [cast(Epoch, row)], {}), EXPERIMENT, dataset)
-    assert (tmp_path / "curves.csv").read_text() == "epoch,train_loss,held_out_loss\n1,0.5,0.25\n"
+def test_the_history_names_what_was_held_out(tmp_path: Path, dataset: Dataset, held_out: HeldOut) -> None:
+    """history.csv says test_* or validation_*, and reading it says which; DVC's plots have one name for both."""
+    history = replace(HISTORY, held_out=held_out)
+    write_outcome(tmp_path, replace(OUTCOME, history=history), EXPERIMENT, dataset)
+    rows = ["1,0.30000000000000004,0.5,0.3333333333333333,0.25,0.1", "2,0.25,0.75,0.3,0.5,0.1", ""]
+    header = "epoch,train_loss,train_accuracy,{0}_loss,{0}_accuracy,learning_rate"
+    assert (tmp_path / "history.csv").read_text() == "\n".join([header.format(held_out), *rows])
+    assert (tmp_path / "curves.csv").read_text() == "\n".join([header.format("held_out"), *rows])
+    assert read_history(tmp_path / "history.csv") == history
 
 
 def test_equal_trainings_write_equal_bytes(tmp_path: Path, dataset: Dataset) -> None:
     """Nothing random or dated is in the files."""
     for folder in ("first", "second"):
-        write_outcome(tmp_path / folder, Outcome(WEIGHT, BIAS, HISTORY, {}), EXPERIMENT, dataset)
+        write_outcome(tmp_path / folder, OUTCOME, EXPERIMENT, dataset)
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 
 
-def test_the_model_answers_as_worked_by_hand(tmp_path: Path, dataset: Dataset) -> None:
-    """logits = pixels / scale W^T + b; probabilities sum to one at huge logits too."""
-    write_outcome(tmp_path, Outcome(WEIGHT, None, HISTORY, {}), EXPERIMENT, dataset)
-    model = read_model(tmp_path)
-    white = np.full((1, 2, 2), 255, np.uint8)
-    np.testing.assert_allclose(model.logits(white), WEIGHT.sum(axis=1)[None], rtol=1e-6)  # float32
-    huge = (white / 255 * 1e6).astype(np.float64)
-    np.testing.assert_allclose(model.probabilities(huge * 255), [[0, 0, 1]], atol=1e-12)
+def test_a_snapshot_may_be_a_view(tmp_path: Path, dataset: Dataset) -> None:
+    """An array that is stored class by class comes back as it reads, not as it lies in memory."""
+    write_outcome(tmp_path, replace(OUTCOME, snapshots={0: WEIGHT.T.copy().T}), EXPERIMENT, dataset)
+    np.testing.assert_array_equal(read_trained(tmp_path).snapshots[0], WEIGHT)
 
 
-def test_no_or_damaged_model_says_what_to_run(tmp_path: Path, dataset: Dataset) -> None:
-    """A missing or truncated file is one line with the command that makes it."""
-    with pytest.raises(FileNotFoundError, match="dvc repro train"):
-        read_model(tmp_path)
-    write_outcome(tmp_path, Outcome(WEIGHT, BIAS, HISTORY, {}), EXPERIMENT, dataset)
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ValueError, match="holds no readable model"):
-        read_model(tmp_path)
+@pytest.mark.parametrize("missing", ["experiment.json", "model.safetensors", "history.csv", "snapshots.safetensors"])
+def test_a_missing_output_says_what_to_run(tmp_path: Path, dataset: Dataset, missing: str) -> None:
+    """Each of the files that later stages read is named where it is not there, with the command that makes it."""
+    write_outcome(tmp_path, OUTCOME, EXPERIMENT, dataset)
+    (tmp_path / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{missing} not found; run `dvc repro train`"):
+        read_trained(tmp_path)
 
 
-@pytest.mark.parametrize("epochs", [1, 10, 20, 21, 1000])
-def test_snapshots_are_first_last_and_not_too_many(epochs: int) -> None:
-    """Epoch 0 and the last are always kept, and about twenty in all at most."""
-    kept = snapshot_epochs(epochs)
-    assert {0, epochs} <= kept
-    assert len(kept) <= 22
-    assert max(kept) == epochs
+def test_snapshots_are_first_last_and_at_most_twenty() -> None:
+    """Epoch 0 and the last are always kept, at most twenty in all, every epoch while they fit."""
+    for epochs in range(1, 501):
+        kept = snapshot_epochs(epochs)
+        assert {0, epochs} <= kept <= set(range(epochs + 1))
+        assert len(kept) <= 20
+    assert snapshot_epochs(19) == set(range(20))
+    assert snapshot_epochs(10) == set(range(11))
 
 
-def test_columns_of_a_history() -> None:
-    """Figures take a history by column."""
-    assert columns(HISTORY)["train_accuracy"] == [0.5, 0.75]
+def test_snapshots_are_evenly_spaced() -> None:
+    """Between the first and the last the distance is one and the same, but for a shorter one before the last."""
+    for epochs in range(1, 501):
+        steps = np.diff(sorted(snapshot_epochs(epochs)))
+        assert len(set(steps[:-1])) <= 1
+        assert steps[-1] <= steps[0]
+
+
+def test_a_history_has_rows_columns_and_names() -> None:
+    """The last epoch, one epoch under the names of history.csv, and all of them by column, as pictures take them."""
+    assert HISTORY.last == HISTORY.epochs[1]
+    assert HISTORY.columns()["train_accuracy"] == [0.5, 0.75]
+    assert HISTORY.columns()["held_out_loss"] == [1 / 3, 0.3]
+    names = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"]
+    assert list(replace(HISTORY, held_out="validation").named(HISTORY.last)) == names
+    assert HISTORY.named(HISTORY.last)["test_accuracy"] == 0.5
+
+
+def test_an_old_history_is_read(tmp_path: Path) -> None:
+    """A column that a file of an earlier version does not have is NaN; which examples were held out is known."""
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,train_loss,train_accuracy,test_accuracy\n1,0.5,0.75,0.25\n2,0.4,0.8,0.5\n")
+    history = read_history(path)
+    assert history.held_out == "test"
+    assert [(row.epoch, row.train_loss, row.held_out_accuracy) for row in history.epochs] == [
+        (1, 0.5, 0.25),
+        (2, 0.4, 0.5),
+    ]
+    assert all(math.isnan(row.held_out_loss) and math.isnan(row.learning_rate) for row in history.epochs)
+    path.write_text("epoch,train_loss,train_accuracy,validation_accuracy\n1,0.5,0.75,0.25\n")
+    assert read_history(path).held_out == "validation"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "epoch,train_loss\n", "a,b\n1,2\n", "epoch,train_loss\none,2\n", "epoch,train_loss\n1\n"]
+)
+def test_a_damaged_history_says_what_to_run(tmp_path: Path, text: str) -> None:
+    """A file without epochs, of another kind, with words or with cut-off rows is one line that says what to run."""
+    path = tmp_path / "history.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"history\.csv is no history: .*; run `dvc repro -f train`"):
+        read_history(path)

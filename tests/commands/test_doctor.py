@@ -1,54 +1,66 @@
-"""What is wrong with a project is found, said in a line, and comes with how to mend it."""
+"""What is wrong with a project is found, said in a line, and comes with how to fix it."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+from filled_project import filled_project
+from scratch_project import ROOT, write_lock, write_training
 
-from softmax_regression.commands import doctor
+from softmax_regression.commands import doctor as module
 from softmax_regression.commands.doctor import Finding, doctor
 from softmax_regression.files import md5_of_folder
-
-ROOT = Path(__file__).parents[2]
+from softmax_regression.tracking import processes
+from softmax_regression.tracking.run_store import RunStore
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a repository with params.yaml and data that dvc.lock knows, outside of any store."""
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """Without settings of the person who tests, without a repository around, and without starting DVC (2 s a call)."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(module, "_dvc", lambda root: iter(()))  # 2 s a call; it has a test of its own
+    monkeypatch.setattr(module, "_dvc", lambda root: iter(()))
+    return monkeypatch
+
+
+@pytest.fixture
+def root(tmp_path: Path, alone: pytest.MonkeyPatch) -> Path:
+    """Make a folder with params.yaml and data that dvc.lock knows, outside of any store."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    data = tmp_path / "data/fashion_mnist"
+    data = tmp_path / "data/prepared"
     data.mkdir(parents=True)
     (data / "train-labels").write_bytes(b"0123")
-    stages = {"download": {"outs": [{"path": "data/fashion_mnist", "md5": md5_of_folder(data)}]}}
-    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+    stages = {"download": {"outs": [{"path": "data/prepared", "md5": md5_of_folder(data)}]}}
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": stages}))
     return tmp_path
 
 
 def line_of(root: Path, what: str) -> str:
     """Return what the doctor says about one thing, its advice too."""
-    text = doctor(root)[0].replace("\n       mend it", " -> mend it")
+    text = doctor(root)[0].replace("\n       fix it", " -> fix it")
     return next(line for line in text.splitlines() if f"  {what}: " in line)
 
 
-def test_a_finding_says_how_to_mend_it() -> None:
+def test_a_finding_says_how_to_fix_it() -> None:
     """What is well is one line; what is wrong is one, and another with what to do."""
     assert str(Finding("git", "fine")) == "ok     git: fine"
-    assert str(Finding("git", "bad", "do this")) == "WRONG  git: bad\n       mend it: do this"
+    assert str(Finding("git", "bad", "do this")) == "WRONG  git: bad\n       fix it: do this"
 
 
 def test_data_are_held_against_dvc_lock(root: Path) -> None:
-    """A changed byte is found; the advice brings the data back."""
+    """A changed byte is found; the advice brings the data back; data that are not there yet are nothing wrong."""
     assert line_of(root, "data").startswith("ok")
-    (root / "data/fashion_mnist/train-labels").write_bytes(b"0124")
+    (root / "data/prepared/train-labels").write_bytes(b"0124")
     assert line_of(root, "data").startswith("WRONG")
-    assert "rm -r data/fashion_mnist && dvc repro" in line_of(root, "data")
+    assert "rm -r data/prepared && dvc repro" in line_of(root, "data")
+    (root / "dvc.lock").unlink()
+    assert line_of(root, "data").startswith("ok")
+    shutil.rmtree(root / "data")
+    assert line_of(root, "data") == "ok     data: data/prepared is not there yet; `dvc repro` makes it"
 
 
 def test_no_repository_and_no_commit_are_wrong(root: Path) -> None:
@@ -64,7 +76,7 @@ def test_a_torn_lock_file_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.undo()
     (root / "dvc.lock").write_text("<<<<<<< HEAD\n: [\n")
     (finding,) = module._dvc(root)
-    assert "git checkout dvc.lock" in finding.mend
+    assert "git checkout dvc.lock" in finding.fix
 
 
 def test_another_python_on_the_path_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,3 +103,34 @@ def test_a_server_that_does_not_answer_is_wrong(root: Path, monkeypatch: pytest.
     text, well = doctor(root)
     assert "http://127.0.0.1:9 does not answer" in text
     assert not well
+
+
+def test_outputs_without_a_store_are_wrong(root: Path) -> None:
+    """Outputs that no run tells of are named; sync makes the store, and the doctor does not."""
+    write_training(root / "artifacts/train")
+    write_lock(root)
+    assert line_of(root, "store") == (
+        "WRONG  store: there is no mlflow.db yet, but outputs of workspace -> fix it: `softmax-regression sync`"
+    )
+    assert not (root / "mlflow.db").exists()
+
+
+def test_runs_are_held_against_the_outputs_of_each_state(tmp_path: Path, alone: pytest.MonkeyPatch) -> None:
+    """A run that lacks a stage, a state without a run and a dead run are wrong, each with the command that helps."""
+    root = filled_project(tmp_path)
+    (root / "artifacts/predict").mkdir()
+    (root / "artifacts/predict/first.png").write_text("")
+    write_lock(root)
+    assert line_of(root, "runs of workspace") == (
+        "WRONG  runs of workspace: its run small lr0.1 b10 e3 s1 lacks train, predict"
+        " -> fix it: `softmax-regression sync workspace`"
+    )
+    store = RunStore.open(root)
+    run = store.start_run("dead", "c", {})
+    host, boot, _, _ = processes.identity().split()
+    store.set_tags(run.run_id, {processes.TAG: f"{host} {boot} 999999999 1"})  # above the largest process number
+    assert line_of(root, "dead runs").startswith("WRONG  dead runs: dead: RUNNING, but their processes have ended")
+    write_training(root / "artifacts/train")
+    write_lock(root)
+    assert line_of(root, "runs of workspace").startswith("WRONG  runs of workspace: it has no run -> fix it: ")
+    assert store.existing(run.run_id).status == "RUNNING"  # the doctor changes nothing

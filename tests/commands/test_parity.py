@@ -6,25 +6,48 @@ from pathlib import Path
 
 import pytest
 import yaml
+from scratch_project import ROOT
 
 from softmax_regression.commands.parity import parity_report
+from softmax_regression.data.datasets import FOLDER
 from softmax_regression.download.prepare import download
+from softmax_regression.params import load_params
+from softmax_regression.tracking.run_store import RunStore
 
-COMMITTED = Path(__file__).parents[2] / "params.yaml"
 
-
-@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-10), ("float32", 1e-4)])
-def test_the_table_shows_that_both_agree(tmp_path: Path, dtype: str, bound: float) -> None:
-    """Digits with momentum, two epochs: a row an epoch, weights apart by rounding only, equal accuracies."""
-    params = yaml.safe_load(COMMITTED.read_text())
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Make a project on the digits, with momentum and a schedule."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"]["name"] = "digits"
     params["optimizer"].update(momentum=0.9, nesterov=True, schedule="cosine")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    download("digits", tmp_path / "data" / "digits", sources=[], root=tmp_path, timeout=1, settings={})
-    heading, *rows = parity_report(tmp_path, dtype, 2, log=False).splitlines()
+    download("digits", tmp_path / FOLDER, load_params(tmp_path / "params.yaml").download, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_the_table_shows_that_both_agree(root: Path, dtype: str, bound: float) -> None:
+    """Digits with momentum, two epochs: a row an epoch, weights apart by rounding only, equal accuracies."""
+    heading, *rows = parity_report(root, dtype, 2, log=False).splitlines()
     assert heading.split()[:3] == ["epoch", "weight", "difference"]
     assert len(rows) == 2
     for row in rows:
         _, weight_difference, _, first, second = row.split()
         assert float(weight_difference) < bound  # 12 steps; float32 rounding grows with each
         assert first == second
+    assert not (root / "mlflow.db").exists()
+
+
+def test_the_table_is_a_run_of_its_own_where_that_is_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Params, a point an epoch and the table are recorded; the run is no experiment of the pipeline's."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    text = parity_report(root, "float64", 2, log=True)
+    store = RunStore.open(root)
+    (run,) = store.runs()
+    assert (run.name, run.status, run.key, run.tags["kind"]) == ("parity float64", "FINISHED", "", "parity")
+    assert run.params["optimizer.momentum"] == "0.9"
+    (name,) = (name for name in run.metrics if "weight" in name)
+    assert [step for step, _ in store.history(run.run_id, [name])[name]] == [1, 2]
+    assert store.download(run.run_id, "parity.txt", root / "out").read_text() == f"{text}\n"

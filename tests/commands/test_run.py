@@ -2,86 +2,147 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
+from filled_project import filled_project
+from scratch_project import ROOT, commit, git, write_lock, write_training
 
 from softmax_regression.commands import run
-from softmax_regression.files import md5_of
-from softmax_regression.lineage.states import State
+from softmax_regression.lineage import states
 from softmax_regression.lineage.sync import NOTHING_TO_DO
-
-
-def state_of(root: Path) -> State:
-    """Return a state that came of the code and params in `root`, on the digits."""
-    stage = {
-        "deps": [{"path": "a.py", "md5": md5_of(root / "a.py")}, {"path": "data/digits", "md5": "0.dir"}],
-        "outs": [{"path": "artifacts/train", "md5": "1.dir"}],
-        "params": {"params.yaml": {"data.name": "digits", "train.seed": 0}},
-    }
-    return State("offline-digits", root, {"train": stage})
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Make a folder with code and params."""
-    (tmp_path / "a.py").write_text("x = 1\n")
-    (tmp_path / "params.yaml").write_text("data: {name: fashion_mnist}\ntrain: {seed: 0}\n")
+    """Make a folder with params.yaml, in which git finds no repository."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     return tmp_path
 
 
-def test_an_earlier_fall_back_is_shown_again_while_nothing_changes(root: Path) -> None:
-    """Same code and params, but for the data set's name: no training is needed."""
-    state = state_of(root)
-    assert run._is_current(state)
-    (root / "params.yaml").write_text("data: {name: fashion_mnist}\ntrain: {seed: 1}\n")
-    assert not run._is_current(state)
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Let no source be reached, and note DVC's commands, which all succeed, instead of running them."""
+    noted: list[list[str]] = []
+
+    def note(command: list[str], root: Path) -> int:
+        noted.append(command[3:])  # without: python -m dvc
+        return 0
+
+    monkeypatch.setattr(run, "can_download", lambda *_, **__: False)
+    monkeypatch.setattr(run, "_call", note)
+    return noted
 
 
-def test_changed_code_or_a_lost_param_needs_a_new_fall_back(root: Path) -> None:
-    """Other code, a file that is gone, a param that is gone: it runs again."""
-    state = state_of(root)
-    (root / "params.yaml").write_text(yaml.safe_dump({"data": {}, "train": {}}))
-    assert not run._is_current(state)
-    (root / "a.py").write_text("x = 2\n")
-    assert not run._is_current(state)
-    (root / "a.py").unlink()
-    assert not run._is_current(state)
+def test_data_that_are_there_need_no_source(root: Path) -> None:
+    """Data in the workspace are at hand if they are those that params.yaml names; without a report there are none."""
+    assert not run._has_data(root, "digits")
+    folder = root / "data/prepared"
+    folder.mkdir(parents=True)
+    assert not run._has_data(root, "digits")
+    sizes = {"train": {"examples": 5}, "test": {"examples": 5}}
+    facts = {"name": "digits", "class_names": [], "example_shape": [], "scale": 16, "files": {}, **sizes}
+    (folder / "report.json").write_text(json.dumps(facts))
+    assert run._has_data(root, "digits")
+    assert not run._has_data(root, "mnist")
+    (folder / "report.json").write_text("{")
+    assert not run._has_data(root, "digits")
 
 
 def test_data_in_the_cache_need_no_source(root: Path) -> None:
-    """Data in the workspace or in DVC's cache are at hand; a digest in dvc.lock alone is not."""
-    assert not run._has_data(root, "digits")
-    stages = {"download": {"outs": [{"path": "data/digits", "md5": "abcdef.dir"}]}}
-    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+    """Data in DVC's cache are at hand for the data set that they were made for; a digest in dvc.lock alone is not."""
+    stage = {
+        "outs": [{"path": "data/prepared", "md5": "abcdef.dir"}],
+        "params": {"params.yaml": {"data.name": "digits"}},
+    }
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"download": stage}}))
     assert not run._has_data(root, "digits")
     cached = root / ".dvc/cache/files/md5/ab/cdef.dir"
     cached.parent.mkdir(parents=True)
     cached.touch()
     assert run._has_data(root, "digits")
-    (root / "data/other").mkdir(parents=True)
-    assert run._has_data(root, "other")
+    assert not run._has_data(root, "mnist")
+
+
+def test_the_fall_back_always_asks_dvc(
+    root: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An experiment in a temporary workspace, its predecessor removed: whether it must run is for DVC to know."""
+    commit(root)
+    monkeypatch.setattr(run, "summary", lambda root, outputs: f"summary of {outputs.relative_to(root)}")
+    monkeypatch.setattr(states.State, "copy_outputs", lambda state, folder: folder.mkdir(parents=True))
+    monkeypatch.setattr(states, "at", lambda root, name: states.State(name, root, {}))
+    asked = ["exp", "run", "--temp", "--name", "offline-digits", "--set-param", "data.name=digits"]
+    assert run.run(root) == "summary of reports/offline-digits"
+    assert calls == [asked]
+    head = git(root, "rev-parse", "HEAD")
+    git(root, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/offline-digits", "HEAD")
+    calls.clear()
+    run.run(root)
+    assert calls == [["exp", "remove", "--quiet", "offline-digits"], asked]
+    assert capsys.readouterr().out.count("falling back to the embedded data set digits.\n") == 2
+
+
+def test_the_fall_back_needs_a_commit(root: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside git DVC has no experiments; the error says how to train on the embedded data all the same."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
+    with pytest.raises(RuntimeError, match=r"needs a git commit; set data\.name: digits in params"):
+        run.run(root)
+    assert calls == []
+
+
+def test_a_pipeline_that_fails_is_an_error(root: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is summed up after a stage that has failed, in the pipeline or in the fall-back."""
+    commit(root)
+    monkeypatch.setattr(run, "_call", lambda command, root: 1)
+    with pytest.raises(RuntimeError, match="the fall-back to digits stopped; the stage's message above says why"):
+        run.run(root)
+    monkeypatch.setattr(run, "can_download", lambda *_, **__: True)
+    with pytest.raises(RuntimeError, match="the pipeline stopped; the stage's message above says why"):
+        run.run(root)
 
 
 def test_what_dvc_restored_is_filled_in_and_a_lost_store_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After the pipeline the workspace's run is completed, told only where there was something to do."""
+    """After the pipeline the workspace's run is completed, and that is said only where there was something to do."""
 
     def nothing(root: Path, names: list[str]) -> Iterator[str]:
         yield f"{NOTHING_TO_DO}: all there"
 
     def something(root: Path, names: list[str]) -> Iterator[str]:
         assert names == ["workspace"]
-        yield "added outputs.evaluate"
+        yield "added evaluate"
         raise RuntimeError("the server does not answer")
 
-    monkeypatch.setattr(workflow, "sync", nothing)
+    monkeypatch.setattr(run, "sync", nothing)
     run._complete_run(tmp_path)
-    monkeypatch.setattr(workflow, "sync", something)
+    monkeypatch.setattr(run, "sync", something)
     run._complete_run(tmp_path)
     captured = capsys.readouterr()
-    assert captured.out == "added outputs.evaluate\n"
+    assert captured.out == "added evaluate\n"
     assert captured.err == "not recorded in MLflow: the server does not answer\n"
+
+
+def test_the_summary_names_the_result_and_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data set, accuracy with its interval, run, picture, and how to see the runs; without a run, what fills it in."""
+    root = filled_project(tmp_path)
+    figures = {"test_accuracy": 0.79, "test_accuracy_low": 0.74, "test_accuracy_high": 0.83}
+    (root / "artifacts/evaluate").mkdir()
+    (root / "artifacts/evaluate/findings.json").write_text(json.dumps({"metrics": figures}))
+    assert run.summary(root, root).splitlines() == [
+        "data set:      small",
+        "test accuracy: 0.7900 (95% interval 0.7400 to 0.8300)",
+        "MLflow run:    small lr0.1 b10 e3 s1",
+        "predictions:   artifacts/predict/first.png",
+        "see the runs:  make ui",
+    ]
+    write_training(root / "artifacts/train")
+    write_lock(root)
+    assert "MLflow run:    none in this store; `softmax-regression sync` fills it in" in run.summary(root, root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert "MLflow run:    unknown: the MLflow server at http://127.0.0.1:9 does not answer" in run.summary(root, root)

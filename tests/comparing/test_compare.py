@@ -1,8 +1,7 @@
 """Runs are gathered with their seeds and judged; what cannot be compared is refused in one line."""
 
-from __future__ import annotations
-
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from filled_project import (
     DATA,
     LABELS,
     NOT_EVALUATED,
-    OTHER_CODE,
     OTHER_DATA,
     OTHER_LABELS,
     RATE_01,
@@ -20,16 +18,17 @@ from filled_project import (
     RATE_09,
     WRONG,
     N,
+    add_old_run,
     add_run,
     filled_project,
 )
 
-from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.compare import compare, read_test_images
-from softmax_regression.comparing.comparison import Comparison, differing_params
+from softmax_regression.comparing.comparison import Comparison
 from softmax_regression.comparing.statistics import compare_configurations, compare_models
+from softmax_regression.data.datasets import FOLDER
 from softmax_regression.evaluation.metrics import wilson_interval
-from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
 # Two ways to the same float64 figure differ by rounding only.
 DIGITS = 1e-12
@@ -42,13 +41,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(root: Path) -> Store:
+def store(root: Path) -> RunStore:
     """Its store."""
-    return Store.open(root)
+    return RunStore.open(root)
 
 
 @pytest.fixture(scope="module")
-def two(store: Store, root: Path) -> Comparison:
+def two(store: RunStore, root: Path) -> Comparison:
     """Learning rate 0.1 beside 0.5, three seeds of each in the store."""
     return compare(store, root, [RATE_01, RATE_05])
 
@@ -60,7 +59,7 @@ def correct(rate: float, seed: int) -> np.ndarray:
     return right
 
 
-def test_the_runs_stand_in_the_order_in_which_they_were_named(two: Comparison) -> None:
+def test_the_runs_are_in_the_order_in_which_they_were_named(two: Comparison) -> None:
     """A and B are the runs named, with accuracy and interval; hints are the words that their names do not share."""
     assert [(run.letter, run.record.name, run.name) for run in two.runs] == [
         ("A", RATE_01, "A (lr0.1)"),
@@ -87,49 +86,72 @@ def test_the_configurations_are_judged_over_all_their_seeds(two: Comparison) -> 
     first, second = two.configurations
     assert (first.name, first.seeds, second.name, second.seeds) == (
         "A (lr0.1)",
-        ("0", "1", "2"),
+        ("0", "1", "2", "3"),
         "B (lr0.5)",
         ("0", "1", "2"),
     )
-    assert first.summary.mean == pytest.approx(0.8, abs=DIGITS)
-    assert first.summary.sd == pytest.approx(0.01, abs=DIGITS)
+    assert first.correct.mean(axis=1).tolist() == [0.8, 0.79, 0.81, 0.7]
+    assert first.accuracies.mean() == pytest.approx(0.775, abs=DIGITS)
+    assert second.sd == pytest.approx(0.01, abs=DIGITS)
     (test,) = two.configuration_tests
-    rows = [np.stack([correct(rate, seed) for seed in (0, 1, 2)]) for rate in (0.1, 0.5)]
+    rows = [np.stack([correct(rate, seed) for seed in range(seeds)]) for rate, seeds in ((0.1, 4), (0.5, 3))]
     expected = compare_configurations(*rows, names=("A (lr0.1)", "B (lr0.5)"))
-    assert (test.interval, test.p_value, test.seeds) == (expected.interval, expected.p_value, (3, 3))
+    assert (test.interval, test.p_value, test.seeds) == (expected.interval, expected.p_value, (4, 3))
     assert test.verdict == "b better"
 
 
-def test_seeds_of_other_code_are_left_out_and_told(two: Comparison, store: Store, root: Path) -> None:
-    """Seed 3 of learning rate 0.1 is of other code: not counted, said why, and counted on demand."""
-    assert two.configurations[0].notes == (
-        "seed 3 not counted: trained by other code (src/sgd.py); --any-code counts them",
-    )
-    loose = compare(store, root, [RATE_01, RATE_05], any_code=True).configurations[0]
-    assert (loose.seeds, loose.notes) == (("0", "1", "2", "3"), ())
-    assert loose.correct.mean(axis=1).tolist() == [0.8, 0.79, 0.81, 0.7]
+def test_seeds_of_older_versions_count(tmp_path: Path) -> None:
+    """A run that recorded its code, too, is a seed of its configuration like any other."""
+    copy = filled_project(tmp_path)
+    store = RunStore.open(copy)
+    add_old_run(store, range(66), train__seed=5)
+    for seed, rate in ((0, 0.1), (4, 0.1), (0, 0.5)):
+        add_run(
+            store,
+            range(60),
+            optimizer__learning_rate=rate,
+            train__seed=seed,
+            download__make_classification__n_samples=1000,  # a param of the section data before
+        )
+    runs = {run.params["train.seed"]: run.run_id for run in store.runs()[:3] if "lr0.1" in run.name}
+    (other,) = (run.run_id for run in store.runs()[:3] if "lr0.5" in run.name)
+    found = compare(store, copy, [runs["0"], other]).configurations[0]
+    assert (found.seeds, found.note) == (("0", "4", "5"), "")
+    assert found.correct.mean(axis=1).tolist() == [0.8, 0.8, 0.78]
 
 
-def test_one_seed_gives_no_verdict_but_the_size_of_the_noise(store: Store, root: Path) -> None:
-    """Learning rate 0.9 has one seed: no p-value, and the noise pooled over 0.1 and 0.5 is handed to the words."""
+def test_a_seed_that_was_not_tested_on_these_examples_is_named(tmp_path: Path) -> None:
+    """Seeds without predictions, or with those of other examples, do not count, and the note says which."""
+    copy = filled_project(tmp_path)
+    store = RunStore.open(copy)
+    add_run(store, range(9), train__seed=11, evaluated=False)
+    add_run(store, range(9), train__seed=7, labels=LABELS[::-1].copy())
+    found = compare(store, copy, [RATE_01, RATE_05]).configurations[0]
+    assert found.seeds == ("0", "1", "2", "3")
+    assert found.note == "seeds 7, 11 not counted: no predictions on these test examples in the store"
+
+
+def test_one_seed_gives_no_verdict_but_the_size_of_the_noise(store: RunStore, root: Path) -> None:
+    """Learning rate 0.9 has one seed: no p-value, but the noise pooled over 0.1 and 0.5."""
     found = compare(store, root, [RATE_01, RATE_09])
     (test,) = found.configuration_tests
-    assert (test.verdict, test.p_value, test.interval, test.seeds) == ("not answerable", None, None, (3, 1))
-    assert test.seed_noise is not None
-    assert test.seed_noise.sd == pytest.approx(0.01, abs=DIGITS)
+    assert (test.verdict, test.p_value, test.seeds) == ("not answerable", None, (4, 1))
+    assert found.seed_noise is not None
+    # 0.80 0.79 0.81 0.70 around 0.775, 0.96 0.95 0.97 around 0.96: 3 + 2 degrees of freedom
+    assert found.seed_noise.sd == pytest.approx(math.sqrt((0.0077 + 0.0002) / 5), abs=DIGITS)
     assert found.models[0].verdict == "b better"  # the trained models differ all the same
 
 
-def test_two_seeds_of_one_configuration_are_one_configuration(store: Store, root: Path) -> None:
+def test_two_seeds_of_one_configuration_are_one_configuration(store: RunStore, root: Path) -> None:
     """There is nothing to prefer; what the two models differ in is the seed."""
     found = compare(store, root, [RATE_01, "small lr0.1 b10 e3 s1"])
     assert [configuration.letters for configuration in found.configurations] == ["A=B"]
     assert found.configuration_tests == ()
-    assert found.params == {"train.seed": ("0", "1")}
+    assert {key for key, values in found.params.items() if len(set(values)) > 1} == {"train.seed"}
     assert [run.hint for run in found.runs] == ["s0", "s1"]
 
 
-def test_three_runs_are_tested_in_all_pairs_together(store: Store, root: Path) -> None:
+def test_three_runs_are_tested_in_all_pairs_together(store: RunStore, root: Path) -> None:
     """Three models make three pairs, corrected as one family; of the configurations one pair has a verdict."""
     found = compare(store, root, [RATE_01, RATE_05, RATE_09])
     assert [(test.names[0][0], test.names[1][0]) for test in found.models] == [("A", "B"), ("A", "C"), ("B", "C")]
@@ -141,11 +163,8 @@ def test_three_runs_are_tested_in_all_pairs_together(store: Store, root: Path) -
 def test_disagreements_are_found_by_who_is_right(two: Comparison) -> None:
     """Only A is right on 60-65, only B on 0-53; on 54-59 both are wrong, and say the same."""
     (found,) = two.disagreements
-    assert found.only_a.tolist() == list(range(60, 66))
-    assert found.only_b.tolist() == list(range(54))
-    assert found.neither.tolist() == []
-    assert found.total == 60
-    assert found.by_class(CLASS_NAMES) == [(name, 2, 18, 0) for name in CLASS_NAMES]
+    assert [kind.tolist() for kind in found.kinds] == [list(range(60, 66)), list(range(54)), []]
+    assert found.by_class().tolist() == [[2, 18, 0]] * 3
 
 
 def test_classes_are_tested_together(two: Comparison) -> None:
@@ -159,34 +178,32 @@ def test_classes_are_tested_together(two: Comparison) -> None:
         assert test.p_adjusted == pytest.approx(3 * compare_models(a, b).p_value, abs=DIGITS)
 
 
-def test_params_that_differ_are_told_and_the_others_too(two: Comparison) -> None:
-    """One param differs; the rest is shared, written as in params.yaml."""
-    assert two.params == {"optimizer.learning_rate": ("0.1", "0.5")}
-    assert two.shared_params["data.resize"] == "null"
-    assert two.shared_params["optimizer.nesterov"] == "false"
-    assert two.shared_params["train.seed"] == "0"
-    assert two.code == ()
+def test_params_are_told_as_params_yaml_writes_them(two: Comparison) -> None:
+    """One param differs; the rest is shared."""
+    assert [key for key, values in two.params.items() if len(set(values)) > 1] == ["optimizer.learning_rate"]
+    assert two.params["optimizer.learning_rate"] == ("0.1", "0.5")
+    assert two.params["data.resize"] == ("null", "null")
+    assert two.params["optimizer.nesterov"] == ("false", "false")
 
 
-def test_a_param_that_one_run_lacks_differs() -> None:
-    """Runs of different versions have different params; where there is none stands '-'."""
-    runs = [Experiment({"a": 1, "b": None}, {}, {}), Experiment({"a": 1}, {}, {})]
-    assert differing_params(runs) == {"b": ("null", "-")}
-
-
-def test_code_that_differs_is_told(store: Store, root: Path) -> None:
-    """Two runs of the same params but other code: two configurations, and the file is named."""
-    found = compare(store, root, [RATE_01, OTHER_CODE])
-    assert found.code == ("src/sgd.py",)
-    assert len(found.configurations) == 2
-    assert len(compare(store, root, [RATE_01, OTHER_CODE], any_code=True).configurations) == 1
+def test_two_runs_of_one_seed_are_one_configuration(tmp_path: Path) -> None:
+    """A second run of the same params that came to other weights is no configuration of its own, and no other seed."""
+    copy = filled_project(tmp_path)
+    store = RunStore.open(copy)
+    add_run(store, range(30), weights="other")  # learning rate 0.1, seed 0 again
+    first, second = (run for run in store.runs() if run.name.startswith(RATE_01))
+    found = compare(store, copy, [first.run_id, second.run_id])
+    assert [configuration.letters for configuration in found.configurations] == ["A=B"]
+    assert found.configurations[0].seeds == ("0", "1", "2", "3")
+    assert (found.configurations[0].correct[0] == found.runs[0].predictions.correct).all()
+    assert all(len(set(values)) == 1 for values in found.params.values())
 
 
 def test_test_images_come_from_the_data_folder(two: Comparison, root: Path) -> None:
     """Where the data are, the images are there; white is 255 whatever the stored scale."""
     assert two.images is not None
     assert (two.images.shape, two.no_images) == ((N, 6, 5), "")
-    sixteen, reason = read_test_images(root / "data" / DATA, LABELS, scale=510.0)
+    sixteen, reason = read_test_images(root / FOLDER, DATA, LABELS, scale=510.0)
     assert sixteen is not None
     assert sixteen.dtype == np.uint8
     assert reason == ""
@@ -194,34 +211,43 @@ def test_test_images_come_from_the_data_folder(two: Comparison, root: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("folder", "labels", "reason"),
+    ("folder", "data", "labels", "reason"),
     [
-        ("nowhere", LABELS, "the test images are not in data/nowhere; `dvc repro download` brings them"),
-        (DATA, LABELS[::-1], f"data/{DATA} holds other examples than these runs were tested on"),
-        (DATA, LABELS[:-1], f"data/{DATA} holds other examples than these runs were tested on"),
+        ("nowhere", DATA, LABELS, "the test images are not in data/prepared; `dvc repro download` gets them"),
+        ("data/prepared", "fashion", LABELS, f"data/prepared holds {DATA}, not fashion"),
+        ("data/prepared", DATA, LABELS[::-1], "data/prepared holds other examples than these runs were tested on"),
+        ("data/prepared", DATA, LABELS[:-1], "data/prepared holds other examples than these runs were tested on"),
     ],
 )
 def test_images_that_are_not_the_runs_own_are_not_shown(
-    root: Path, folder: str, labels: np.ndarray, reason: str
+    root: Path, folder: str, data: str, labels: np.ndarray, reason: str
 ) -> None:
-    """Missing images, or those of other examples, are left out with the reason."""
-    assert read_test_images(root / "data" / folder, labels, 255.0) == (None, reason)
+    """Missing images, or those of other data, are left out with the reason."""
+    assert read_test_images(root / folder, data, labels, 255.0) == (None, reason)
+
+
+def test_damaged_images_are_not_shown(root: Path, tmp_path: Path) -> None:
+    """A file that is no IDX file costs the images, not the comparison."""
+    folder = shutil.copytree(root / FOLDER, tmp_path / "prepared")
+    (folder / "test-images").write_bytes(b"nothing")
+    images, reason = read_test_images(folder, DATA, LABELS, 255.0)
+    assert images is None
+    assert reason.startswith("the test images cannot be read: ")
 
 
 def test_data_without_images_are_compared_as_examples(tmp_path: Path) -> None:
-    """Features have no pictures: the words say examples, and the page goes without images and says why."""
+    """Features have no pictures: they are called examples, and the page goes without images and says why."""
     copy = filled_project(tmp_path)
-    store = Store.open(copy)
+    store = RunStore.open(copy)
     for rate in (0.1, 0.5):
         wrong = WRONG[rate, 0]
         add_run(store, wrong, data__name="points", digest="d3", shape=(2,), optimizer__learning_rate=rate)
     found = compare(store, copy, ["points lr0.1 b10 e3 s0", "points lr0.5 b10 e3 s0"])
     assert (found.noun, found.images) == ("examples", None)
     assert found.no_images == "the examples of points are features, not images"
-    assert "on examples like these" in found.models[0].words
 
 
-def test_best_says_how_it_was_chosen(store: Store, root: Path) -> None:
+def test_best_says_how_it_was_chosen(store: RunStore, root: Path) -> None:
     """The sentence of the choice is part of the comparison."""
     found = compare(store, root, [RATE_01, "best"])
     assert found.runs[1].record.name == RATE_09
@@ -244,18 +270,18 @@ def test_best_says_how_it_was_chosen(store: Store, root: Path) -> None:
         ([RATE_01, OTHER_LABELS], "were tested on different examples"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(store: Store, root: Path, refs: list[str], message: str) -> None:
+def test_what_cannot_be_compared_is_refused(store: RunStore, root: Path, refs: list[str], message: str) -> None:
     """One line says what is wrong, with the run's name, and what to do."""
     with pytest.raises(ValueError, match=message) as error:
         compare(store, root, refs)
     assert "\n" not in str(error.value)
 
 
-def test_damaged_predictions_are_named(store: Store, root: Path, tmp_path: Path) -> None:
+def test_damaged_predictions_are_named(store: RunStore, root: Path, tmp_path: Path) -> None:
     """A predictions.csv that is no table of all test examples is refused with the run and what to do."""
     copy = filled_project(tmp_path)
-    run = Store.open(copy).resolve(RATE_05)
+    (run,) = (run for run in RunStore.open(copy).runs() if run.name == RATE_05)
     (path,) = copy.glob(f"mlruns/*/{run.run_id}/artifacts/evaluation/predictions.csv")
     path.write_text("index,label,predicted\n1,0,0\n")
     with pytest.raises(ValueError, match=r"of the run small lr0.5 .* cannot be read: its rows .*evaluate`"):
-        compare(Store.open(copy), copy, [RATE_01, RATE_05])
+        compare(RunStore.open(copy), copy, [RATE_01, RATE_05])

@@ -1,7 +1,5 @@
 """Configurations by a metric: seeds aggregated, the right end first, and what the figures do not say."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -9,41 +7,40 @@ import pytest
 from filled_project import add_run, filled_project
 
 from softmax_regression.comparing.leaderboard import Leaderboard, leaderboard, leaderboard_text
+from softmax_regression.comparing.seeds import ACCURACY
 from softmax_regression.evaluation.metrics import wilson_interval
-from softmax_regression.tracking.client import Store
 from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.run_store import RunStore
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     """A store with runs."""
-    return Store.open(filled_project(tmp_path_factory.mktemp("leaderboard")))
+    return RunStore.open(filled_project(tmp_path_factory.mktemp("leaderboard")))
 
 
 @pytest.fixture(scope="module")
-def board(store: Store) -> Leaderboard:
+def board(store: RunStore) -> Leaderboard:
     """The configurations by test accuracy."""
-    return leaderboard(store)
+    return leaderboard(store, ACCURACY, top=20)
 
 
 def test_each_configuration_is_one_row_the_best_first(board: Leaderboard) -> None:
-    """Seeds of one configuration are one row; other code is a row of its own; each data set is ranked by itself."""
+    """Seeds of one configuration are one row; each data set is ranked by itself."""
     assert not board.ascending
     assert [(row.name, row.seeds) for row in board.rows["small"]] == [
         ("lr0.3 b10 e3", ("0",)),
         ("lr0.5 b10 e3", ("0", "1", "2")),
         ("lr0.9 b10 e3", ("0",)),
-        ("lr0.1 b10 e3", ("0", "1", "2")),
-        ("lr0.1 b10 e3", ("3",)),
+        ("lr0.1 b10 e3", ("0", "1", "2", "3")),
     ]
     assert [row.name for row in board.rows["toys"]] == ["lr0.1 b10 e3"]
-    assert board.total == {"small": 5, "toys": 1}
+    assert board.rows["small"][3].mean == pytest.approx((0.8 + 0.79 + 0.81 + 0.7) / 4, abs=1e-12)
 
 
 def test_seeds_are_mean_and_standard_deviation(board: Leaderboard) -> None:
     """0.96, 0.95, 0.97: mean 0.96, standard deviation 0.01; one seed has none. Intervals are Wilson's."""
     several, one = board.rows["small"][1], board.rows["small"][2]
-    assert several.values == (0.96, 0.95, 0.97)
     # 1e-12: rounding of three additions in float64
     assert several.mean == pytest.approx(0.96, abs=1e-12)
     assert several.sd == pytest.approx(0.01, abs=1e-12)
@@ -54,32 +51,26 @@ def test_seeds_are_mean_and_standard_deviation(board: Leaderboard) -> None:
     assert several.interval == pytest.approx(wilson_interval(288, 300), abs=1e-3)
 
 
-def test_losses_rank_from_the_smallest(store: Store) -> None:
+def test_losses_rank_from_the_smallest(store: RunStore) -> None:
     """A loss is better small; there is no interval over images for it."""
-    board = leaderboard(store, "final/test_loss")
+    board = leaderboard(store, "final/test_loss", top=20)
     assert board.ascending
     assert [row.name for row in board.rows["small"]][:2] == ["lr0.3 b10 e3", "lr0.5 b10 e3"]
     assert all(row.interval is None for row in board.rows["small"])
 
 
-def test_any_code_joins_what_the_code_parts(store: Store) -> None:
-    """On demand the seed of other code joins its configuration: 0.80 0.79 0.81 0.70."""
-    rows = leaderboard(store, any_code=True).rows["small"]
-    assert [row.values for row in rows if row.name == "lr0.1 b10 e3"] == [(0.8, 0.79, 0.81, 0.7)]
-
-
-def test_runs_without_the_metric_are_left_out(store: Store) -> None:
+def test_runs_without_the_metric_are_left_out(store: RunStore) -> None:
     """The run that was not evaluated has a training loss but no test accuracy."""
-    by_loss = leaderboard(store, "final/train_loss").rows["small"]
+    by_loss = leaderboard(store, "final/train_loss", top=20).rows["small"]
     assert "lr0.2 b10 e3" in [row.name for row in by_loss]
 
 
-def test_only_the_top_is_shown_and_the_rest_counted(store: Store) -> None:
-    """Two of five rows; the heading says so."""
-    board = leaderboard(store, top=2)
-    assert len(board.rows["small"]) == 2
-    text = leaderboard_text(board)
-    assert "final/test_accuracy on small, largest first: 2 of 5 configurations" in text
+def test_only_the_top_is_shown_and_the_rest_counted(store: RunStore) -> None:
+    """Two of four rows; the heading says so."""
+    text = leaderboard_text(leaderboard(store, ACCURACY, top=2))
+    assert "final/test_accuracy on small, largest first: 2 of 4 configurations" in text
+    assert "2  lr0.5 b10 e3" in text
+    assert "3  lr0.9 b10 e3" not in text
     assert "final/test_accuracy on toys, largest first: 1 configuration\n" in text
 
 
@@ -89,25 +80,25 @@ def test_the_text_has_the_figures_and_their_limits(board: Leaderboard) -> None:
     low, high = board.rows["small"][2].interval or (math.nan, math.nan)
     assert f"3  lr0.9 b10 e3   0.9000       -  {low:.4f} to {high:.4f}  0" in text
     assert "2  lr0.5 b10 e3   0.9600  0.0100" in text
-    assert "0, 1, 2  3 runs" in text
+    assert "0, 1, 2, 3  4 runs" in text
     assert "are noise until shown" in text
     assert "Choosing the top row by its test figure flatters it" in text
     assert text.isascii()
     assert all(len(line) <= 100 and line == line.rstrip() for line in text.splitlines())
 
 
-def test_figures_of_the_training_flatter_nobody(store: Store) -> None:
-    """The warning about the test set stands only under test figures."""
-    text = leaderboard_text(leaderboard(store, "final/train_loss"))
+def test_figures_of_the_training_flatter_nobody(store: RunStore) -> None:
+    """The warning about the test set is only under test figures."""
+    text = leaderboard_text(leaderboard(store, "final/train_loss", top=20))
     assert "flatters" not in text
     assert "smallest first" in text
 
 
 def test_nan_ranks_last(tmp_path: Path) -> None:
     """A training that blew up is no winner, though losses rank from the smallest."""
-    store = Store.open(filled_project(tmp_path))
+    store = RunStore.open(filled_project(tmp_path))
     add_run(store, range(3), optimizer__learning_rate=float("nan"), evaluated=False)
-    rows = leaderboard(store, "final/train_loss").rows["small"]
+    rows = leaderboard(store, "final/train_loss", top=20).rows["small"]
     assert [math.isnan(row.mean) for row in rows] == [False] * (len(rows) - 1) + [True]
 
 
@@ -124,7 +115,7 @@ def test_nan_ranks_last(tmp_path: Path) -> None:
         ("final/test_accuracy", 0, "a leaderboard shows 1 row or more, found top = 0"),
     ],
 )
-def test_what_cannot_be_ranked_is_refused(store: Store, metric: str, top: int, message: str) -> None:
+def test_what_cannot_be_ranked_is_refused(store: RunStore, metric: str, top: int, message: str) -> None:
     """An unknown metric is told with the nearest names, and a number of rows below one is none."""
     with pytest.raises(ValueError, match=message):
         leaderboard(store, metric, top=top)
@@ -135,7 +126,7 @@ def test_a_store_without_finished_runs_says_what_to_do() -> None:
 
     class Running:
         def runs(self) -> list[RunRecord]:
-            return [RunRecord("id", "name", "RUNNING", "1", 0, None, {}, {"final/test_accuracy": 1.0}, {})]
+            return [RunRecord("id", "name", "RUNNING", 0, None, {}, {"final/test_accuracy": 1.0}, {})]
 
     with pytest.raises(ValueError, match="the store holds no finished run yet; `dvc repro` makes one"):
-        leaderboard(Running())  # type: ignore[arg-type]  # all that is asked of the store
+        leaderboard(Running(), ACCURACY, top=20)  # type: ignore[arg-type]  # all that is asked of the store

@@ -1,22 +1,24 @@
 """The page of a comparison: whole, self-contained, escaped, and the same bytes for the same runs."""
 
-from __future__ import annotations
-
+import base64
 import dataclasses
+import io
 import itertools
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filled_project import CLASS_NAMES, RATE_01, RATE_05, RATE_09, filled_project
+from filled_project import RATE_01, RATE_05, RATE_09, filled_project
+from PIL import Image
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison, disagreement
 from softmax_regression.comparing.page import page, write_page
 from softmax_regression.comparing.run_files import Predictions
-from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
+NASTY = '<script>"&'
 VOID = {"meta", "link", "img", "br"}  # elements without an end
 
 
@@ -66,7 +68,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two(root: Path) -> Comparison:
     """Learning rate 0.1 beside 0.5."""
-    return compare(Store.open(root), root, [RATE_01, RATE_05])
+    return compare(RunStore.open(root), root, [RATE_01, RATE_05])
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def read(html: str) -> Reader:
 
 
 def test_the_verdicts_come_first(read: Reader) -> None:
-    """Both questions and their answers stand before all sections; headings step down one level at a time."""
+    """Both questions and their answers come before all sections; headings step down one level at a time."""
     headings = [words for tag, words in read.headings if tag == "h2"]
     assert headings[:2] == ["Are these trained models different on images like these?", "Is the configuration better?"]
     assert headings[2:] == [
@@ -133,10 +135,56 @@ def test_every_picture_has_words(read: Reader) -> None:
     assert read.all("html") == [{"lang": "en"}]
 
 
+def test_images_keep_their_pixels(two: Comparison, read: Reader) -> None:
+    """The PNG files in the page hold the very pixels of the first test images."""
+    sources = [image["src"] for image in read.all("img") if image.get("class") == "pixels"][:10]
+    assert two.images is not None
+    for source, image in zip(sources, two.images, strict=False):
+        file = io.BytesIO(base64.b64decode(source.removeprefix("data:image/png;base64,")))
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), image)
+
+
 def test_what_people_named_is_escaped(html: str, read: Reader) -> None:
     """A class called `owl & <co>` is text, not markup."""
     assert "<co>" not in html
     assert "owl & <co>" in read.text
+
+
+def test_hostile_names_are_text_wherever_they_are_shown(two: Comparison) -> None:
+    """Run, params, classes, notes, data: the page says what they are, as text, attributes included."""
+    run = two.runs[0]
+    experiment = dataclasses.replace(run.experiment, params={NASTY: NASTY})
+    renamed = dataclasses.replace(
+        run, hint=NASTY, record=dataclasses.replace(run.record, name=NASTY), experiment=experiment
+    )
+    html = page(
+        dataclasses.replace(
+            two,
+            data=NASTY,
+            runs=(renamed, two.runs[1]),
+            class_names=(NASTY, "b", "c"),
+            notes=(NASTY,),
+            images=None,
+            no_images=NASTY,
+            disagreements=tuple(dataclasses.replace(found, a=renamed) for found in two.disagreements),
+        )
+    )
+    assert "<script" not in html
+    assert f"2 runs on {NASTY}" in Reader(html).text
+    assert any(NASTY in image["alt"] for image in Reader(html).all("img"))
+
+
+def test_commands_are_code(two: Comparison) -> None:
+    """What is between backticks is code, and still escaped; one backtick alone is a backtick."""
+    html = page(dataclasses.replace(two, notes=("run `a < b`, or `c`", "x ` <y>")))
+    assert "run <code>a &lt; b</code>, or <code>c</code>." in html
+    assert "x ` &lt;y&gt;." in html
+
+
+def test_an_empty_head_is_no_header(html: str) -> None:
+    """The column of letters has no heading, so its head is an empty cell."""
+    assert "<td></td>" in html
+    assert "></th>" not in html
 
 
 def test_a_wrong_answer_is_marked_by_more_than_colour(read: Reader) -> None:
@@ -179,7 +227,7 @@ def test_models_that_agree_have_no_disagreements(two: Comparison) -> None:
     """Two equal models, and a class without test examples: no figure is NaN, no example is shown."""
     answers = Predictions(np.array([0, 1, 0]), np.array([0, 1, 1]))
     a, b = (dataclasses.replace(run, predictions=answers) for run in two.runs)
-    found = disagreement(a, b, CLASS_NAMES, "images", family=3)
+    found = disagreement(a, b, 3, family=3)
     assert found.classes[2] is None
     read = Reader(page(dataclasses.replace(two, runs=(a, b), disagreements=(found,))))
     assert "A and B give the same answer on all of the 3 images." in read.text
@@ -190,7 +238,7 @@ def test_models_that_agree_have_no_disagreements(two: Comparison) -> None:
 def test_many_runs_make_one_page(root: Path) -> None:
     """Seven runs: 21 pairs in the statistics, six disagreements of which one is open, fewer examples each."""
     refs = [RATE_01, RATE_05, RATE_09, *(f"small lr{rate} b10 e3 s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
-    found = compare(Store.open(root), root, refs)
+    found = compare(RunStore.open(root), root, refs)
     read = Reader(page(found))
     assert len(found.models) == 21
     assert "21 pairs tested together" in read.text

@@ -3,8 +3,6 @@
 The simulations are seeded, so they pass always or never; their bounds leave room for another seed all the same.
 """
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys
@@ -27,11 +25,10 @@ from softmax_regression.comparing.statistics import (
     compare_models,
     holm,
     mcnemar_p_value,
+    mean_interval,
     paired_interval,
     pooled_seed_noise,
-    summarise_seeds,
 )
-from softmax_regression.evaluation.metrics import Interval
 
 BoolArray = NDArray[np.bool_]
 
@@ -70,7 +67,7 @@ def margins(rng: np.random.Generator, n: int = 10_000) -> NDArray[np.float32]:
     return np.float32(0.974) + rng.standard_normal(n, np.float32)
 
 
-# shift and wobble of two kinds of training on 10,000 images. A constant learning rate: two seeds part on 4% of
+# shift and wobble of two kinds of training on 10,000 images. A constant learning rate: two seeds differ on 4% of
 # images, the standard deviation of accuracy is 0.003 (100 real seeds of the book's recipe: 4.5%, 0.005). One that
 # falls to 0: 0.4% of images, 0.0005 (40 real seeds with a cosine: 0.4%, 0.0004).
 NOISES = {"constant rate": (0.0107, 0.143), "falling rate": (0.0011, 0.0125)}
@@ -133,42 +130,30 @@ def test_paired_interval_covers_the_truth(rng: np.random.Generator, n: int, p_a:
     assert covered > 0.95 - 0.012
 
 
-def test_a_better_model_is_said_to_be_better() -> None:
-    """90 more of 10,000 right: verdict, figures and interval in words, from the winner's side."""
+def test_a_better_model_is_found() -> None:
+    """90 more of 10,000 right: the verdict, the difference, and the same from the other side."""
     b, a = pair(205, 115, 10_000, both=8000)
-    found = compare_models(a, b, names=("slow", "fast"))
+    found = compare_models(a, b)
     assert found.verdict == "b better"
     assert found.difference == pytest.approx(0.009, rel=DIGITS)
-    assert found.words == (
-        "fast is better than slow: +0.9 points, 95% interval 0.5 to 1.3 on images like these; McNemar p < 0.001"
-    )
-    assert compare_models(b, a, names=("fast", "slow")).words == found.words
+    assert compare_models(b, a).verdict == "a better"
 
 
-def test_no_difference_is_said_with_the_number_of_images() -> None:
-    """10 more of 10,000 right: no difference that 10,000 images can show, with the interval around 0."""
-    found = compare_models(*pair(155, 165, 10_000, both=8000))
-    assert found.verdict == "no difference shown"
-    assert found.words == (
-        "no difference between A and B that 10,000 images can show "
-        "(B minus A: +0.1 points, 95% interval -0.3 to 0.5; McNemar p = 0.61)"
-    )
-
-
-def test_equal_models_are_said_to_be_equal() -> None:
+def test_equal_models_have_an_interval_around_zero() -> None:
     """Models that are right on the same images do not differ, and the interval is not a point."""
-    found = compare_models(*pair(0, 0, 200, both=150), noun="examples")
-    assert found.words == ("no difference between A and B: they are right on the same of the 200 examples")
+    found = compare_models(*pair(0, 0, 200, both=150))
+    assert found.verdict == "no difference shown"
     assert found.interval.low < 0 < found.interval.high
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
-def test_model_verdict_and_interval_never_contradict(confidence: float) -> None:
+def test_model_verdict_and_interval_never_contradict(monkeypatch: pytest.MonkeyPatch, confidence: float) -> None:
     """Over all tables near the boundary p, verdict and interval agree; at 95% the interval ends off 0."""
+    monkeypatch.setattr(statistics, "LEVEL", 1 - confidence)
     decided = 0
     for only_a in range(0, 60, 3):
         for only_b in range(120):
-            found = compare_models(*pair(only_a, only_b, 200), confidence=confidence)
+            found = compare_models(*pair(only_a, only_b, 200))
             low, high = found.interval
             assert low <= found.difference <= high
             assert (found.verdict == "no difference shown") == (found.p_value >= 1 - confidence)
@@ -185,30 +170,12 @@ def test_model_verdict_and_interval_never_contradict(confidence: float) -> None:
     assert 0 < decided < 2400
 
 
-def test_words_keep_p_on_its_side_of_the_level() -> None:
-    """A p-value of 0.03857 takes the digits that it needs not to round up to or over the level."""
-    tables = pair(2, 10, 100)
-    assert "p = 0.039" in compare_models(*tables, confidence=0.95).words
-    for level, shown in [(0.039, "p = 0.0386"), (0.0386, "p = 0.03857")]:
-        found = compare_models(*tables, confidence=1 - level)
-        assert found.verdict == "b better"
-        assert found.words.endswith(shown)
-
-
 def test_a_test_that_does_not_reject_stretches_the_interval_to_zero() -> None:
     """10 against 2 of 100: p = 0.039 rejects; 9 against 2: p = 0.065 does not, and the interval ends at 0."""
     assert compare_models(*pair(2, 10, 100)).interval.low > 0
     assert paired_interval(2, 9, 100).low > 0
     found = compare_models(*pair(2, 9, 100))
     assert found.interval.low == 0
-    assert "95% interval 0.0 to" in found.words
-
-
-def test_words_never_round_a_figure_to_zero() -> None:
-    """An end of the interval that is not 0 does not read 0: decimals are added."""
-    found = compare_models(*pair(100, 141, 100_000))
-    assert found.verdict == "b better"
-    assert found.words.startswith("B is better than A: +0.04 points, 95% interval 0.01 to 0.07")
 
 
 # ---- configurations
@@ -228,41 +195,38 @@ def test_configuration_interval_matches_scipy(rng: np.random.Generator) -> None:
         gaps = np.append(b.mean(axis=0) - a.mean(axis=0), [1.0, -1.0])
         half = math.hypot(max(halves), stats.norm.isf(0.025) * gaps.std() / math.sqrt(len(gaps)))
         found = compare_configurations(a, b)
-        assert found.interval is not None
         wanted = sorted([gaps.mean() - half, gaps.mean() + half])
         if found.verdict == "no difference shown":
             wanted = [min(wanted[0], 0.0), max(wanted[1], 0.0)]
         assert found.interval == pytest.approx(wanted, rel=1e-8)  # sums of 2000 terms and two distributions
 
 
-def test_configuration_p_value_is_where_the_interval_touches_zero(rng: np.random.Generator) -> None:
-    """At confidence 1 - p the interval ends at 0; a little below it leaves 0 out, a little above it holds 0."""
+def test_configuration_p_value_is_where_the_interval_touches_zero(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """At the level p the interval ends at 0; at a little more it leaves 0 out, at a little less it holds 0."""
     base = margins(rng, 2000)
     a, b = trained(rng, base, 3, 0.01, 0.1), trained(rng, base + 0.1, 4, 0.01, 0.1)
     p = compare_configurations(a, b).p_value
     assert p is not None
     for factor, verdict in [(1.001, "b better"), (0.999, "no difference shown")]:
-        found = compare_configurations(a, b, confidence=1 - factor * p)
+        monkeypatch.setattr(statistics, "LEVEL", factor * p)
+        found = compare_configurations(a, b)
         assert found.verdict == verdict
-        assert found.interval is not None
         # The slope of the end: 0.1% of p moves it by far less than 1e-4.
         assert abs(found.interval.low) < 1e-4
 
 
 def test_swapping_a_and_b_negates(rng: np.random.Generator) -> None:
-    """Swapping the groups negates difference and intervals, keeps p, and says the same in words."""
+    """Swapping the groups negates difference and interval and keeps p."""
     base = margins(rng, 2000)
     a, b = trained(rng, base, 3, 0.01, 0.1), trained(rng, base + 0.1, 4, 0.01, 0.1)
     for first, second in [(a, b), (a[:1], b[:1]), (a[:1], b), (a, a[::-1])]:
         one = compare_configurations(first, second)
         two = compare_configurations(second, first)
         assert two.difference == -one.difference
-        assert two.image_interval == (-one.image_interval.high, -one.image_interval.low)
+        assert two.interval == (-one.interval.high, -one.interval.low)
         assert two.p_value == one.p_value
-        if one.interval is not None:
-            assert two.interval == (-one.interval.high, -one.interval.low)
-    named = compare_configurations(a, b, names=("A", "B")).words
-    assert named == compare_configurations(b, a, names=("B", "A")).words.replace("4 and 3", "3 and 4")
     there, back = compare_models(a[0], b[0]), compare_models(b[0], a[0])
     assert back.difference == -there.difference
     assert back.interval == (-there.interval.high, -there.interval.low)
@@ -271,7 +235,7 @@ def test_swapping_a_and_b_negates(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("noise", NOISES)
 def test_seed_noise_alone_is_rarely_called_better(rng: np.random.Generator, seeds: int, noise: str) -> None:
-    """Groups that differ by seed only are told apart in no more than the nominal 5% of pairs."""
+    """Groups that differ by seed only are called different in no more than the nominal 5% of pairs."""
     pairs = 500
     false = 0
     for _ in range(pairs):
@@ -316,7 +280,6 @@ def test_a_real_point_is_found(rng: np.random.Generator, seeds: int, noise: str,
         result = compare_configurations(
             trained(rng, base, seeds, shift, wobble), trained(rng, other, seeds, shift, wobble)
         )
-        assert result.interval is not None
         found += result.verdict == "b better"
         covered += result.interval.low <= 0.01 <= result.interval.high
     assert found / pairs >= least
@@ -324,68 +287,29 @@ def test_a_real_point_is_found(rng: np.random.Generator, seeds: int, noise: str,
     assert covered / pairs >= 0.95 - 0.028
 
 
-def test_a_better_configuration_is_said_to_be_better(rng: np.random.Generator) -> None:
-    """The words name the winner, the interval over seeds and images, and how many seeds there were."""
-    base = margins(rng)
-    a, b = trained(rng, base, 3, 0.001, 0.01), trained(rng, base + 3 * POINT, 3, 0.001, 0.01)
-    words = compare_configurations(b, a, names=("new", "old")).words
-    assert words.startswith("new is better than old: +")
-    assert "over seeds and images (3 and 3 seeds); p < 0.001" in words
-    same = compare_configurations(a, a[::-1], names=("x", "y")).words
-    assert same.startswith(
-        "no difference between the configurations x and y that 3 and 3 seeds on 10,000 images can show "
-        "(y minus x: +0.0 points, 95% interval -"
-    )
-
-
 def test_one_seed_each_gives_no_verdict(rng: np.random.Generator) -> None:
-    """One seed each: no verdict however large the difference; the words say that seed noise is left out."""
+    """One seed each: no verdict however large the difference, and the interval is that of the trained models."""
     base = margins(rng)
     a, b = trained(rng, base, 1, 0, 0.1), trained(rng, base + 1, 1, 0, 0.1)
-    found = compare_configurations(a, b)
-    assert found.verdict == "not answerable"
-    assert found.interval is None
-    assert found.p_value is None
-    assert found.image_interval == compare_models(a[0], b[0]).interval
-    assert found.words.startswith("one seed each: seed noise is not accounted for")
-    assert "Between runs" not in found.words
-
-
-def test_one_seed_each_tells_the_known_seed_noise() -> None:
-    """With noise given, the words say how large it was and whether the difference is larger than it makes."""
-    a, b = pair(100, 190, 10_000, both=8000)
-    noise = pooled_seed_noise([[0.83, 0.836], [0.84, 0.835, 0.838]])
-    assert noise is not None
-    found = compare_configurations([a], [b], seed_noise=noise)
-    # t with 3 degrees of freedom, from a table: 3.182446.
-    assert found.seed_margin == pytest.approx(3.182446 * noise.sd * math.sqrt(2), rel=1e-6)
-    assert found.words == (
-        "one seed each: seed noise is not accounted for, so no verdict on the configurations; these trained "
-        "models: B minus A +0.9 points, 95% interval 0.6 to 1.2 over images alone. Between runs that differ "
-        "only in seed the standard deviation was 0.32 points (3 degrees of freedom, 2 configurations); seeds "
-        "alone can make a difference of 1.44 points (95% bound), and this one is no more. Train several seeds "
-        "of each."
-    )
+    found = compare_configurations(a, b, family=3)
+    assert (found.verdict, found.p_value, found.family) == ("not answerable", None, 1)
+    assert found.interval == compare_models(a[0], b[0]).interval
 
 
 def test_one_seed_against_several_gives_no_verdict(rng: np.random.Generator) -> None:
-    """One seed of one configuration: no verdict, and the seed noise told is that of the other's seeds."""
+    """One seed of one configuration: no verdict, and the interval is over images, by the mean of the seeds."""
     group = trained(rng, margins(rng), 5, *NOISES["constant rate"])
-    found = compare_configurations(group[:1], group[1:], names=("lone", "many"))
-    assert found.verdict == "not answerable"
-    assert found.words.startswith("one seed of lone: seed noise is not accounted for")
-    assert found.seed_noise == pooled_seed_noise([group[1:].mean(axis=1)])
-    assert found.seed_sds[0] is None
-    assert found.seed_margin == pytest.approx(
-        stats.t.isf(0.025, 3) * group[1:].mean(axis=1).std(ddof=1) * math.sqrt(1 + 1 / 4), rel=DIGITS
-    )
+    found = compare_configurations(group[:1], group[1:])
+    assert (found.verdict, found.p_value, found.seeds) == ("not answerable", None, (1, 4))
+    gaps = np.append(group[1:].mean(axis=0) - group[0], [1.0, -1.0])
+    half = stats.norm.isf(0.025) * gaps.std() / math.sqrt(len(gaps))
+    assert found.interval == pytest.approx((gaps.mean() - half, gaps.mean() + half), rel=1e-8)  # sums of 10,000 terms
 
 
 def test_seeds_without_effect_leave_the_images_interval() -> None:
     """A solver on which the seed has no effect: the interval is that over images."""
     a, b = pair(100, 190, 10_000, both=8000)
-    found = compare_configurations([a, a, a], [b, b])
-    assert found.seed_sds == (0.0, 0.0)
+    found = compare_configurations(np.stack([a, a, a]), np.stack([b, b]))
     assert found.interval == pytest.approx(paired_interval(100, 190, 10_000), rel=DIGITS)
     assert found.verdict == "b better"
 
@@ -398,27 +322,24 @@ def test_pooled_seed_noise_by_hand() -> None:
     noise = pooled_seed_noise([[1.0, 3.0], [2.0, 4.0, 6.0], [9.0]])
     assert noise is not None
     assert noise.sd == pytest.approx(math.sqrt(10 / 3), rel=DIGITS)
-    assert (noise.degrees_of_freedom, noise.groups) == (3, 2)
+    assert noise.degrees_of_freedom == 3
+    assert noise.each == pytest.approx((math.sqrt(2), 2), rel=DIGITS)
     assert pooled_seed_noise([[0.8], [0.9]]) is None
     assert pooled_seed_noise([]) is None
 
 
-def test_seed_summary_matches_scipy() -> None:
-    """Mean, standard deviation (ddof 1) and t-interval equal SciPy's."""
-    values = [0.831, 0.836, 0.8285, 0.8342]
-    found = summarise_seeds(values, confidence=0.9)
-    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert found.interval == pytest.approx((wanted.low, wanted.high), rel=DIGITS)
-    assert found.sd == pytest.approx(np.std(values, ddof=1), rel=DIGITS)
-    assert found.n == 4
-    assert "0.8324 +- 0.0033 standard deviation (4 seeds, 90% interval of the mean" in found.words
+def test_the_difference_that_seeds_alone_make() -> None:
+    """t with 3 degrees of freedom, from a table: 3.182446; one seed against four."""
+    noise = pooled_seed_noise([[0.83, 0.836], [0.84, 0.835, 0.838]])
+    assert noise is not None
+    assert noise.margin((1, 4)) == pytest.approx(3.182446 * noise.sd * math.sqrt(1 + 1 / 4), rel=1e-6)
 
 
-def test_one_seed_has_no_standard_deviation() -> None:
-    """One value: the mean alone, and the words say why."""
-    found = summarise_seeds([0.83])
-    assert (found.n, found.mean, found.sd, found.interval) == (1, 0.83, None, None)
-    assert found.words == "0.8300 (one seed, no standard deviation)"
+def test_the_interval_of_a_mean_matches_scipy() -> None:
+    """The t-interval over seeds equals SciPy's."""
+    values = np.array([0.831, 0.836, 0.8285, 0.8342])
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((wanted.low, wanted.high), rel=DIGITS)
 
 
 # ---- many runs
@@ -435,45 +356,42 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06], rel=DIGITS)
 
 
-def test_all_models_are_compared_in_pairs_or_with_a_reference(rng: np.random.Generator) -> None:
-    """All pairs in the order given, or each other run against the reference, as B."""
+def test_all_models_are_compared_in_pairs(rng: np.random.Generator) -> None:
+    """All pairs in the order given; one model makes none."""
     models = {name: rng.random(500) < 0.8 for name in "xyz"}
     pairs = [comparison.names for comparison in compare_all_models(models)]
     assert pairs == [("x", "y"), ("x", "z"), ("y", "z")]
-    found = compare_all_models(models, reference="y")
-    assert [comparison.names for comparison in found] == [("y", "x"), ("y", "z")]
+    assert compare_all_models({"x": models["x"]}) == ()
 
 
 def test_a_family_has_bonferroni_intervals_and_holm_p_values() -> None:
-    """Of three comparisons each interval is at 1 - 0.05/3 and each p-value adjusted by Holm, and said so."""
+    """Of three comparisons each interval is at 1 - 0.05/3 and each p-value adjusted by Holm."""
     base = pair(0, 0, 1000, both=800)[0]
     models = {"base": base}
-    for name, gained in [("x", 30), ("y", 7), ("z", 1)]:
+    for name, gained in [("x", 30), ("y", 31)]:
         better = base.copy()
         better[:gained] = True
         models[name] = better
-    found = compare_all_models(models, reference="base")
-    raw = [mcnemar_p_value(0, gained) for gained in (30, 7, 1)]
+    found = compare_all_models(models)
+    raw = [mcnemar_p_value(0, gained) for gained in (30, 31, 1)]
     assert [comparison.p_adjusted for comparison in found] == pytest.approx(
         multipletests(raw, method="holm")[1], rel=DIGITS
     )
-    assert found[0].interval == pytest.approx(paired_interval(0, 30, 1000, 1 - 0.05 / 3), rel=DIGITS)
-    assert "over 3 comparisons together" in found[0].words
-    assert "after Holm over 3" in found[0].words
+    assert found[0].interval == pytest.approx(paired_interval(0, 30, 1000, 0.05 / 3), rel=DIGITS)
+    assert {comparison.family for comparison in found} == {3}
     assert found[2].verdict == "no difference shown"
 
 
 def test_where_holm_alone_decides_the_interval_ends_at_zero() -> None:
-    """p = 0.031 is the largest of two: Holm rejects, Bonferroni's interval would not; it ends at 0."""
+    """p = 0.031 is the largest of three: Holm rejects, Bonferroni's interval would not; it ends at 0."""
     base = pair(0, 0, 1000, both=800)[0]
     x, y = base.copy(), base.copy()
     x[:50] = True
     y[:6] = True
-    found = compare_all_models({"base": base, "x": x, "y": y}, reference="base")[1]
-    assert found.p_value * 2 > 0.05 > found.p_adjusted
+    found = compare_all_models({"base": base, "x": x, "y": y})[1]
+    assert found.p_value * 3 > 0.05 > found.p_adjusted
     assert found.verdict == "b better"
     assert found.interval.low == 0 < found.interval.high
-    assert "95% interval 0.0 to" in found.words
 
 
 def test_family_verdict_and_interval_never_contradict(rng: np.random.Generator) -> None:
@@ -489,7 +407,6 @@ def test_family_verdict_and_interval_never_contradict(rng: np.random.Generator) 
             *compare_all_configurations(groups),
         ]
         for comparison in found:
-            assert comparison.interval is not None
             low, high = comparison.interval
             seen.add(comparison.verdict)
             if comparison.verdict == "no difference shown":
@@ -512,75 +429,30 @@ def test_a_family_of_equals_has_a_false_winner_in_5_percent_at_most(rng: np.rand
 
 
 def test_configurations_with_one_seed_stay_out_of_the_family(rng: np.random.Generator) -> None:
-    """Pairs with one seed get no verdict, do not count in the correction, and are told the noise of the rest."""
+    """Pairs with one seed get no verdict and do not count in the correction."""
     base = margins(rng, 2000)
     groups = {name: trained(rng, base, seeds, 0.02, 0.1) for name, seeds in [("x", 3), ("y", 2), ("z", 1)]}
     first, *rest = compare_all_configurations(groups)
     assert first.family == 1
     assert first == compare_configurations(groups["x"], groups["y"], names=("x", "y"))
     assert [comparison.verdict for comparison in rest] == ["not answerable"] * 2
-    noise = pooled_seed_noise([groups["x"].mean(axis=1), groups["y"].mean(axis=1)])
-    assert all(comparison.seed_noise == noise for comparison in rest)
-    assert noise is not None
-    assert noise.degrees_of_freedom == 3
 
 
-def test_intervals_grow_with_the_confidence_and_the_family(rng: np.random.Generator) -> None:
-    """More confidence, or more comparisons together, never make an interval narrower."""
+def test_intervals_grow_with_the_confidence_and_the_family(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """A smaller level, or more comparisons together, never make an interval narrower."""
     base = margins(rng, 2000)
     a, b = trained(rng, base, 3, 0.02, 0.1), trained(rng, base, 3, 0.02, 0.1)
-    settings = [(0.8, 1), (0.95, 1), (0.95, 3), (0.99, 3)]
-    intervals = [
-        compare_configurations(a, b, confidence=confidence, family=family).interval for confidence, family in settings
-    ]
+    intervals = []
+    for level, family in [(0.2, 1), (0.05, 1), (0.05, 3), (0.01, 3)]:
+        monkeypatch.setattr(statistics, "LEVEL", level)
+        intervals.append(compare_configurations(a, b, family=family).interval)
     for narrow, wide in pairwise(intervals):
-        assert narrow is not None
-        assert wide is not None
         assert wide.low < narrow.low < narrow.high < wide.high
 
 
-# ---- bad input
-
-RIGHT = np.array([True, False, True])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: compare_models(RIGHT, RIGHT[:2]), "same images, found 2 and 3"),
-        (lambda: compare_models([], []), "N >= 1"),
-        (lambda: compare_models([1, 0, 1], RIGHT), "must be bool"),
-        (lambda: compare_models([1.0, math.nan, 0.0], RIGHT), "must be bool"),
-        (lambda: compare_models(RIGHT, RIGHT, confidence=1.0), "confidence"),
-        (lambda: compare_models(RIGHT, RIGHT, family=0), "at least one comparison"),
-        (lambda: compare_configurations([], [RIGHT]), "found no seed"),
-        (lambda: compare_configurations([RIGHT, RIGHT[:2]], [RIGHT]), "found 2 and 3"),
-        (lambda: compare_configurations([RIGHT], [RIGHT[:2]]), "found 3 and 2"),
-        (lambda: compare_configurations(RIGHT, [RIGHT]), "must be bool"),
-        (lambda: compare_configurations([RIGHT], [RIGHT], confidence=0.0), "confidence"),
-        (lambda: mcnemar_p_value(-1, 2), "negative"),
-        (lambda: paired_interval(2, 3, 4), r"2 \+ 3 of 4"),
-        (lambda: holm([]), "n >= 1"),
-        (lambda: holm([0.1, math.nan]), "finite"),
-        (lambda: holm([1.1]), r"\[0, 1\]"),
-        (lambda: summarise_seeds([]), "n >= 1"),
-        (lambda: summarise_seeds([0.8, math.nan]), "finite"),
-        (lambda: summarise_seeds([0.8, 0.9], confidence=2.0), "confidence"),
-        (lambda: pooled_seed_noise([[0.8, math.inf]]), "finite"),
-        (lambda: compare_all_models({"x": RIGHT}), "two or more"),
-        (lambda: compare_all_models({"x": RIGHT, "y": RIGHT}, reference="z"), "'z' is not among"),
-    ],
-)
-def test_bad_input_is_one_line(call: object, message: str) -> None:
-    """Unequal, empty, NaN, not boolean, out of range: a ValueError of one line that says what was found."""
-    assert callable(call)
-    with pytest.raises(ValueError, match=message) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-
-
-def test_smallest_p_is_a_floor(rng: np.random.Generator) -> None:
+def test_smallest_p_is_a_floor() -> None:
     """A difference beyond all doubt has the smallest p-value that is reported, not 0."""
     found = compare_configurations(np.zeros((5, 4000), bool), np.ones((5, 4000), bool))
     assert found.p_value == statistics.SMALLEST_P
-    assert isinstance(found.interval, Interval)

@@ -1,7 +1,5 @@
 """The comparison in a terminal: verdicts first, 100 columns, nothing but ASCII and line ends."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ from filled_project import RATE_01, RATE_05, RATE_09, filled_project
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.text import compare_text
-from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +17,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(root: Path) -> Store:
+def store(root: Path) -> RunStore:
     """Its store."""
-    return Store.open(root)
+    return RunStore.open(root)
 
 
-def test_two_runs_are_told_in_order(store: Store, root: Path) -> None:
+def test_two_runs_are_told_in_order(store: RunStore, root: Path) -> None:
     """Runs, both questions, params, classes, disagreements: in this order, with the figures that follow by hand."""
     text = compare_text(compare(store, root, [RATE_01, RATE_05]))
     parts = [
@@ -34,15 +32,17 @@ def test_two_runs_are_told_in_order(store: Store, root: Path) -> None:
         "Are these trained models different on images like these?",
         "B (lr0.5) is better than A (lr0.1): +16.0 points",
         "Is the configuration better?",
-        "B (lr0.5) is better than A (lr0.1): +16.0 points",
-        "A  0, 1, 2         80.00%  1.00",
+        "B (lr0.5) is better than A (lr0.1): +18.5 points",
+        "A  lr0.1          0, 1, 2, 3         77.50%  5.07",
         "Params that differ",
         "optimizer.learning_rate  0.1  0.5",
         "Right by class, in % of the images of the class",
+        "class       images     A     B    B - A   95% interval",
         "cat            100  80.0  96.0  * +16.0",
         "Where they disagree",
         "A and B answer 60 of 300 images differently",
-        "owl & <co>             2            18        0",
+        "class       only A right  only B right  neither right, differ",
+        "owl & <co>             2            18                      0",
     ]
     place = 0
     for part in parts:
@@ -50,7 +50,7 @@ def test_two_runs_are_told_in_order(store: Store, root: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
-def test_no_line_is_wider_than_100_columns(store: Store, root: Path, count: int) -> None:
+def test_no_line_is_wider_than_100_columns(store: RunStore, root: Path, count: int) -> None:
     """From two runs to many; plain letters, no colours, no blanks at line ends."""
     refs = [RATE_01, RATE_05, RATE_09, *(f"small lr{rate} b10 e3 s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
     text = compare_text(compare(store, root, refs[:count]))
@@ -61,7 +61,7 @@ def test_no_line_is_wider_than_100_columns(store: Store, root: Path, count: int)
         assert line == line.rstrip()
 
 
-def test_many_runs_have_a_table_of_all_pairs(store: Store, root: Path) -> None:
+def test_many_runs_have_a_table_of_all_pairs(store: RunStore, root: Path) -> None:
     """Three models make three rows, and what has no verdict says why."""
     text = compare_text(compare(store, root, [RATE_01, RATE_05, RATE_09]))
     assert text.count("p (Holm)  verdict") == 2

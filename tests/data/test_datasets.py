@@ -1,60 +1,85 @@
 """Reading a data set: what is right is read as it is, every fault has one clear error; holding out; resizing."""
 
-from __future__ import annotations
-
+import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import make_entry, make_examples, make_parts, write_folder
+from small_data import make_examples, make_parts, write_folder
 
 from softmax_regression.data import idx
-from softmax_regression.data.datasets import Dataset, Examples, assemble, hold_out, load, resize
-from softmax_regression.download import registry
-from softmax_regression.download.registry import PARTS, Entry
+from softmax_regression.data.datasets import (
+    PARTS,
+    REPORT,
+    Dataset,
+    Examples,
+    assemble,
+    hold_out,
+    load,
+    read_report,
+    resize,
+)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a small data set that the registry knows as "small"."""
-    monkeypatch.setitem(registry.DATA_SETS, "small", write_folder(tmp_path / "small"))
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a small data set, as the download stage leaves it."""
+    write_folder(tmp_path / "small")
     return tmp_path / "small"
 
 
-@pytest.mark.parametrize("memory_map", [False, True])
-def test_a_data_set_is_read_as_it_was_written(folder: Path, memory_map: bool) -> None:
-    """Images, labels, names and sizes are those of the files, mapped or in memory, ready for torch.from_numpy."""
-    dataset = load(folder, "small", memory_map=memory_map)
+def points() -> dict[str, np.ndarray]:
+    """Return the arrays of a data set of points in the plane."""
+    features, labels = np.random.default_rng(0).normal(size=(30, 2)), (np.arange(30) % 3).astype(np.uint8)
+    return dict(zip(PARTS, (features, labels, features[:9], labels[:9]), strict=True))
+
+
+def test_a_data_set_is_read_as_it_was_written(folder: Path) -> None:
+    """Images, labels, names and sizes are those of the files; images stay in the file, ready for torch.from_numpy."""
+    dataset = load(folder, "small")
     parts = make_parts()
     for examples, split in ((dataset.train, "train"), (dataset.test, "test")):
         np.testing.assert_array_equal(examples.images, parts[f"{split}-images"])
         np.testing.assert_array_equal(examples.labels, parts[f"{split}-labels"])
-        assert isinstance(examples.images, np.memmap) is memory_map
+        assert isinstance(examples.images, np.memmap)
+        assert not isinstance(examples.labels, np.memmap)
         assert examples.images.flags.writeable
         assert len(examples) == len(parts[f"{split}-labels"])
     assert (dataset.name, dataset.scale, dataset.num_classes) == ("small", 255, 10)
     assert dataset.class_names[3] == "kind 3"
-    assert (dataset.example_shape, dataset.num_features, dataset.is_image) == ((28, 28), 784, True)
+    assert (dataset.example_shape, dataset.is_image) == ((28, 28), True)
 
 
-def test_features_that_are_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the entry leaves shape, sizes and classes open the data decide, and float64 comes back native."""
-    monkeypatch.setitem(registry.DATA_SETS, "points", Entry(scale=1))
-    features, labels = np.random.default_rng(0).normal(size=(30, 2)), (np.arange(30) % 3).astype(np.uint8)
-    arrays: list[np.ndarray] = [features, labels, features[:9], labels[:9]]
-    for part, array in zip(PARTS, arrays, strict=True):
-        idx.write(tmp_path / part, array)
-    dataset = load(tmp_path, "points", memory_map=True)
-    np.testing.assert_array_equal(dataset.train.images, features)
+def test_the_folder_describes_itself(folder: Path) -> None:
+    """What the report says is what the data set has, and the data set carries the report with the files' digests."""
+    report = read_report(folder)
+    report["class_names"][3] = "another"
+    (folder / REPORT).write_text(json.dumps(report))
+    dataset = load(folder, "small")
+    assert dataset.class_names[3] == "another"
+    assert dataset.report == report
+    assert dataset.report["files"].keys() == set(PARTS)
+
+
+def test_features_that_are_no_image(tmp_path: Path) -> None:
+    """Points in the plane come back as native float64, in memory."""
+    write_folder(tmp_path, "points", points(), scale=1)
+    dataset = load(tmp_path, "points")
+    np.testing.assert_array_equal(dataset.train.images, points()["train-images"])
     assert dataset.train.images.dtype.isnative
+    assert (dataset.example_shape, dataset.is_image, dataset.scale) == ((2,), False, 1)
+
+
+def test_what_is_not_said_is_taken_from_the_arrays() -> None:
+    """Where class names, shape and sizes are left open the data decide."""
+    dataset = assemble("points", points(), scale=1)
     assert dataset.class_names == ("class 0", "class 1", "class 2")
-    assert (dataset.example_shape, dataset.num_features, dataset.is_image) == ((2,), 2, False)
+    assert dataset.example_shape == (2,)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*PARTS, REPORT])
 def test_a_missing_file_is_named(folder: Path, part: str) -> None:
     """FileNotFoundError names the file and the command that brings it."""
     (folder / part).unlink()
@@ -62,24 +87,42 @@ def test_a_missing_file_is_named(folder: Path, part: str) -> None:
         load(folder, "small")
 
 
-def test_a_missing_folder_and_an_unknown_name(tmp_path: Path) -> None:
-    """No data yet is a missing file; a name that the registry lacks is a bad value, whatever is in the folder."""
+def test_a_missing_folder(tmp_path: Path) -> None:
+    """No data yet is a missing file."""
     with pytest.raises(FileNotFoundError, match="run `dvc repro download`"):
-        load(tmp_path / "fashion_mnist", "fashion_mnist")
-    with pytest.raises(ValueError, match="unknown data set 'nonsense'"):
-        load(tmp_path, "nonsense")
+        load(tmp_path / "nowhere", "fashion_mnist")
 
 
-@pytest.mark.parametrize("memory_map", [False, True])
+def test_another_data_set_in_the_folder_is_refused(folder: Path) -> None:
+    """After data.name was changed the folder still holds the old data: they are not trained on under the new name."""
+    with pytest.raises(ValueError, match=r"small holds small, not mnist; run `dvc repro download`$"):
+        load(folder, "mnist")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", *(f"without {key}" for key in ("name", "class_names", "scale", "files", "train", "test"))],
+)
+def test_a_damaged_report_is_named_with_the_way_out(folder: Path, text: str) -> None:
+    """Half a report, another JSON text or a missing key: which file, and what to do."""
+    if text.startswith("without"):
+        report = read_report(folder)
+        del report[text.removeprefix("without ")]
+        text = json.dumps(report)
+    (folder / REPORT).write_text(text)
+    with pytest.raises(ValueError, match=rf"small/{REPORT} is damaged .*; run `dvc repro --force download`$"):
+        load(folder, "small")
+
+
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("fault", ["truncated", "trailing bytes", "not an IDX file"])
-def test_a_damaged_file_is_named_with_the_way_out(folder: Path, part: str, fault: str, memory_map: bool) -> None:
+def test_a_damaged_file_is_named_with_the_way_out(folder: Path, part: str, fault: str) -> None:
     """Bytes missing, bytes too many and a wrong magic number: which file, and what to do."""
     content = (folder / part).read_bytes()
     damaged = {"truncated": content[:-1], "trailing bytes": content + b"\0", "not an IDX file": b"\1" + content[1:]}
     (folder / part).write_bytes(damaged[fault])
     with pytest.raises(ValueError, match=fault) as caught:
-        load(folder, "small", memory_map=memory_map)
+        load(folder, "small")
     assert str(folder / part) in str(caught.value)
     assert str(caught.value).endswith(f"; delete {folder} and run `dvc repro --force download`")
 
@@ -101,7 +144,7 @@ PARTS_WITH_FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
 
 @pytest.mark.parametrize("fault", PARTS_WITH_FAULTS)
 def test_whole_files_with_the_wrong_content_are_refused(folder: Path, fault: str) -> None:
-    """Types, shapes, counts and labels are held against the registry; the error names the part."""
+    """Types, shapes, counts and labels are held against the report; the error names the part."""
     changes, message = PARTS_WITH_FAULTS[fault]
     for part, array in changes.items():
         idx.write(folder / part, array)
@@ -109,21 +152,41 @@ def test_whole_files_with_the_wrong_content_are_refused(folder: Path, fault: str
         load(folder, "small")
 
 
-def test_no_examples_is_no_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the entry gives no sizes an empty part is refused all the same."""
-    parts = make_parts()
-    monkeypatch.setitem(registry.DATA_SETS, "small", replace(make_entry(parts), sizes=None))
-    empty = {part: array[:0] for part, array in parts.items()}
+def test_no_examples_is_no_data_set() -> None:
+    """Where no sizes are given an empty part is refused all the same."""
+    empty = {part: array[:0] for part, array in make_parts().items()}
     with pytest.raises(ValueError, match="small: train-images: expected one or more examples, found 0"):
-        assemble("small", empty)
+        assemble("small", empty, scale=255)
 
 
-def test_reading_needs_numpy_alone() -> None:
-    """No framework, no Pillow, no scikit-learn and no requests is loaded by the reading of data."""
-    code = "import softmax_regression.data.datasets, sys; print(*{name.split('.')[0] for name in sys.modules})"
+def test_reading_needs_numpy_alone(folder: Path) -> None:
+    """No framework, no Pillow, no scikit-learn, no YAML and no requests is loaded by the reading of data."""
+    code = (
+        "import sys; from pathlib import Path; from softmax_regression.data.datasets import load\n"
+        f"load(Path({str(folder)!r}), 'small'); print(*{{name.split('.')[0] for name in sys.modules}})"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "numpy" in loaded
-    assert not set(loaded) & {"torch", "torchvision", "sklearn", "scipy", "PIL", "requests", "tqdm", "yaml"}
+    assert not set(loaded) & {"torch", "torchvision", "sklearn", "scipy", "PIL", "requests", "tqdm", "yaml", "ruamel"}
+
+
+def test_the_books_split_measures_the_test_set() -> None:
+    """Without a validation size all training examples are trained on and the test set is measured."""
+    dataset = assemble("small", make_parts(), scale=255)
+    training, held_out, what = dataset.split(0, seed=0)
+    assert training is dataset.train
+    assert held_out is dataset.test
+    assert what == "test"
+
+
+def test_a_split_holds_out_what_hold_out_says() -> None:
+    """With a validation size both parts are training examples, and the test set is in neither."""
+    parts = make_parts()
+    training, held_out, what = assemble("small", parts, scale=255).split(60, seed=3)
+    assert what == "validation"
+    for examples, indices in zip((training, held_out), hold_out(parts["train-labels"], 60, seed=3), strict=True):
+        np.testing.assert_array_equal(examples.images, parts["train-images"][indices])
+        np.testing.assert_array_equal(examples.labels, parts["train-labels"][indices])
 
 
 @pytest.mark.parametrize("size", [10, 11, 57, 300, 590])
@@ -201,7 +264,7 @@ def test_resizing_is_the_books_route_exactly(shape: tuple[int, int], size: int) 
 
 def test_resizing_reads_a_map(folder: Path) -> None:
     """Images that lie in the file are resized as those in memory."""
-    mapped, read = load(folder, "small", memory_map=True), load(folder, "small")
+    mapped, read = load(folder, "small"), assemble("small", make_parts(), scale=255)
     np.testing.assert_array_equal(resize(mapped, 14).train.images, resize(read, 14).train.images)
 
 

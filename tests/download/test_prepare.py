@@ -1,7 +1,5 @@
 """The download stage: a folder of verified files and a report, all of it or none."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +9,16 @@ import numpy as np
 import pytest
 from small_data import NAMES, make_parts, write_published
 
-from softmax_regression.data.datasets import Dataset, Examples, load
+from softmax_regression.data.datasets import PARTS, Dataset, Examples, load, read_report
 from softmax_regression.download import registry
 from softmax_regression.download.prepare import can_download, describe, download
-from softmax_regression.download.registry import PARTS
 from softmax_regression.download.sources import NoSourceError
 from softmax_regression.files import sha256_of
 from softmax_regression.params import load_params
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "fashion-mnist"
-SETTINGS = load_params(ROOT / "params.yaml").data.make_classification.model_dump()
+PARAMS = load_params(ROOT / "params.yaml").download
 
 
 @pytest.fixture
@@ -32,8 +29,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def get(name: str, folder: Path, *sources: str) -> dict[str, Any]:
-    """Download with a root and a limit that suit the tests."""
-    return download(name, folder, sources=sources, root=folder.parent, timeout=5, settings=SETTINGS)
+    """Download with sources, a root and a limit that suit the tests."""
+    params = PARAMS.model_copy(update={"sources": {name: list(sources)}, "timeout": 5.0})
+    return download(name, folder, params, root=folder.parent)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -65,7 +63,7 @@ def test_the_same_again_is_the_same_bytes(tmp_path: Path, published: Path, name:
 def test_an_embedded_data_set_needs_no_source(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     """It is made, written and read in the same format as any other."""
     report = get(name, tmp_path / name)
-    dataset = load(tmp_path / name, name, memory_map=True)
+    dataset = load(tmp_path / name, name)
     assert dataset.example_shape == shape
     assert report["train"]["examples"] == len(dataset.train)
     assert sum(report["test"]["class_counts"]) == len(dataset.test)
@@ -73,9 +71,10 @@ def test_an_embedded_data_set_needs_no_source(tmp_path: Path, name: str, shape: 
 
 
 def test_the_report_records_the_settings_that_made_the_data(tmp_path: Path) -> None:
-    """A data set made from params carries them, by dotted key below data; one that has none carries none."""
+    """A data set made from params carries them, by dotted key as in params.yaml; one that has none carries none."""
     report = get("make_classification", tmp_path / "points")
-    assert report["settings"] == {f"make_classification.{key}": value for key, value in SETTINGS.items()}
+    settings = PARAMS.make_classification.model_dump()
+    assert report["settings"] == {f"download.make_classification.{key}": value for key, value in settings.items()}
     assert "settings" not in get("digits", tmp_path / "digits")
 
 
@@ -114,7 +113,7 @@ def test_without_a_source_the_error_gives_the_ways_out(tmp_path: Path, published
     message = str(caught.value)
     assert message.startswith(f"no source serves {', '.join(NAMES.values())}; tried: http://127.0.0.1:9/: ")
     assert f"nowhere ({tmp_path}/nowhere): no such folder" in message
-    assert "; ways out: put the files into nowhere; edit data.sources.small in params.yaml; " in message
+    assert "; ways out: put the files into nowhere; edit download.sources.small in params.yaml; " in message
     assert message.endswith("set data.name: digits, which needs no download")
 
 
@@ -127,6 +126,20 @@ def test_an_entry_that_does_not_fit_its_files_is_found_at_once(
     with pytest.raises(ValueError, match="small: train-images: expected 601 examples, found 600"):
         get("small", tmp_path / "data" / "small", str(published))
     assert contents(tmp_path / "data") == {}
+
+
+def test_another_data_set_takes_the_place_of_the_first(tmp_path: Path, published: Path) -> None:
+    """The folder is the same for every data set: it holds the last one, whole, and says which."""
+    get("small", tmp_path / "prepared", str(published))
+    report = get("digits", tmp_path / "prepared")
+    assert read_report(tmp_path / "prepared") == report
+    assert load(tmp_path / "prepared", "digits").example_shape == (8, 8)
+
+
+def test_a_name_without_sources_has_the_ways_out_too(tmp_path: Path, published: Path) -> None:
+    """A data set that download.sources does not name is one error as well: nothing was tried."""
+    with pytest.raises(NoSourceError, match="the list of sources is empty; ways out: put the files into a folder and"):
+        download("small", tmp_path / "small", PARAMS, root=tmp_path)
 
 
 def test_an_unknown_name_touches_nothing(tmp_path: Path) -> None:
@@ -164,5 +177,5 @@ def test_the_official_files_are_what_the_papers_say(tmp_path: Path) -> None:
     assert report["train"] == {"examples": 60_000, "class_counts": [6000] * 10, "range": [0, 255], "duplicates": 0}
     assert report["test"] == {"examples": 10_000, "class_counts": [1000] * 10, "range": [0, 255], "duplicates": 0}
     assert report["test_examples_in_train"] == report["conflicting_labels"] == 0
-    dataset = load(tmp_path / "fashion_mnist", "fashion_mnist", memory_map=True)
+    dataset = load(tmp_path / "fashion_mnist", "fashion_mnist")
     assert [dataset.class_names[label] for label in dataset.test.labels[:3]] == ["Ankle boot", "Pullover", "Trouser"]

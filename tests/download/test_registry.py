@@ -1,16 +1,14 @@
 """The registry: every entry is complete, and what scikit-learn makes is the same each time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from softmax_regression.download.registry import DATA_SETS, PARTS, entry_of
-from softmax_regression.params import MakeClassification
+from softmax_regression.data.datasets import PARTS
+from softmax_regression.download.registry import DATA_SETS, entry_of
+from softmax_regression.params import DownloadParams, MakeClassification, load_params
 
 ROOT = Path(__file__).parents[2]
 PROGRAM_B: dict[str, Any] = {
@@ -37,7 +35,7 @@ def make(name: str, settings: dict[str, Any]) -> dict[str, np.ndarray]:
 def test_an_entry_says_where_the_data_come_from(name: str) -> None:
     """Each data set has four files with digests and sources in params.yaml, or a function that makes it."""
     entry = DATA_SETS[name]
-    sources = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]["sources"]
+    sources = load_params(ROOT / "params.yaml").download.sources
     if entry.files is None:
         assert entry.make is not None
         assert name not in sources
@@ -100,7 +98,7 @@ def test_program_b_reaches_its_published_optimum() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_clusters_per_class": 2}, "^data.make_classification: n_classes.* n_clusters_per_class"),
+        ({"n_clusters_per_class": 2}, r"^download\.make_classification: n_classes.* n_clusters_per_class"),
         ({"n_samples": 4, "n_classes": 4, "test_size": 0.5}, "expected 4 classes in the training set, found 2; raise"),
     ],
 )
@@ -115,6 +113,12 @@ def test_the_settings_are_not_changed() -> None:
     settings = dict(PROGRAM_B)
     make("make_classification", settings)
     assert settings == PROGRAM_B
+
+
+def test_the_settings_of_an_entry_are_a_section_of_params() -> None:
+    """What a made data set is made from stands in params.yaml under the name that the entry gives."""
+    named = {entry.settings for entry in DATA_SETS.values() if entry.settings}
+    assert named <= set(DownloadParams.model_fields)
 
 
 def test_every_setting_of_program_b_is_in_params() -> None:

@@ -1,56 +1,57 @@
-"""The evaluate stage: figures worked by hand, files that DVC reads, checks that fail when they should."""
-
-from __future__ import annotations
+"""The evaluate stage: figures worked by hand, files that DVC and MLflow read, checks that fail when they should."""
 
 import csv
+import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from softmax_regression.artifacts.outcome import Epoch, Model
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.model import Model
+from softmax_regression.artifacts.outcome import Epoch, History, Trained
 from softmax_regression.data.datasets import Examples
-from softmax_regression.evaluation.evaluation import (
-    Evaluation,
-    evaluate,
-    failed_checks,
-    findings,
-    headline,
-    metrics_json,
-    write_evaluation,
-)
-from softmax_regression.params import ClosingChecks, flatten, load_params
+from softmax_regression.evaluation.evaluation import Evaluation, evaluate, metrics_json, write_evaluation
+from softmax_regression.params import EvaluateParams, Params, flatten, load_params
 
-HISTORY = [Epoch(epoch=1, train_loss=0.4, train_accuracy=0.9)]
+PARAMS: Params = load_params(Path(__file__).parents[2] / "params.yaml")
+NO_CHECKS = EvaluateParams(checks={})
 # Two features, two classes: class 1 where the second is larger. The logits are 10 times the features.
-MODEL = Model(np.eye(2, dtype=np.float32) * 10, None, "made", ("left", "right"), (2,), 1.0)
+MODEL = Model({"weight": np.eye(2, dtype=np.float32) * 10}, "made", ("left", "right"), (2,), 1.0)
 EXAMPLES = Examples(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]), np.array([0, 1, 1, 1], dtype=np.uint8))
+HISTORY = History("test", (Epoch(1, 0.4, 0.9, 0.5, 0.8, 0.1),))
 
 
-def test_the_headline_is_as_worked_by_hand() -> None:
+def trained(model: Model = MODEL, **changes: Any) -> Trained:
+    """Return a training by params.yaml with some dotted keys changed (`__` for a dot)."""
+    params = flatten(PARAMS) | {"data.name": model.data} | {k.replace("__", "."): v for k, v in changes.items()}
+    return Trained(Experiment(params, {}), model, HISTORY, {})
+
+
+def evaluated() -> Evaluation:
+    """Evaluate the model above, without closing checks."""
+    return evaluate(trained(), EXAMPLES, NO_CHECKS)
+
+
+def test_the_numbers_are_as_worked_by_hand() -> None:
     """Three of four are right; the loss is the mean of log(1 + e^-10) thrice, 10 more once, and e^-20 for the last."""
-    answers = evaluate(MODEL, EXAMPLES)
-    assert answers.predictions.tolist() == [0, 1, 0, 1]
-    numbers = headline(answers, HISTORY)
-    assert numbers["test_accuracy"] == 0.75
+    found = evaluated()
+    assert found.answers.labels.tolist() == [0, 1, 1, 1]
+    assert found.answers.predictions.tolist() == [0, 1, 0, 1]
+    assert found.numbers["test_accuracy"] == 0.75
     expected = (3 * np.log1p(np.exp(-10)) + 10 + np.log1p(np.exp(-20))) / 4
-    assert numbers["test_loss"] == pytest.approx(expected, rel=1e-9)  # float64 after exact float32 logits
-    # Wilson's interval for 3 of 4, from the formula with z = 1.959964
-    assert (numbers["test_accuracy_low"], numbers["test_accuracy_high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
-    assert numbers["train_accuracy"] == 0.9
-
-
-def test_a_label_without_any_probability_keeps_the_loss_finite() -> None:
-    """A probability that underflows to zero counts as 1e-300: metrics.json must stay JSON."""
-    answers = Evaluation(np.array([0]), np.array([1]), np.array([[0.0, 1.0]]))
-    assert headline(answers, HISTORY)["test_loss"] == pytest.approx(300 * np.log(10))
+    assert found.numbers["test_loss"] == pytest.approx(expected, rel=1e-9)  # float64 after exact float32 logits
+    assert (found.numbers["train_loss"], found.numbers["train_accuracy"]) == (0.4, 0.9)
+    assert found.failed == ()
 
 
 def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
     """A row an example in predictions.csv and confusion.csv; scores a class; pictures; the report's lines."""
-    answers = evaluate(MODEL, EXAMPLES)
-    write_evaluation(tmp_path, answers, MODEL, EXAMPLES, ["first finding", "second"])
+    found = replace(evaluated(), failed=("a check",))
+    write_evaluation(tmp_path, found, MODEL, EXAMPLES)
     with (tmp_path / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["predicted"] for row in rows] == ["0", "1", "0", "1"]
@@ -60,39 +61,71 @@ def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
         pairs = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
     assert pairs == {("left", "left"): 1, ("right", "right"): 2, ("right", "left"): 1}
     assert "right,1.0,0.666" in (tmp_path / "per_class.csv").read_text()
-    assert (tmp_path / "report.txt").read_text() == "first finding\nsecond\n"
+    assert (tmp_path / "report.txt").read_text() == "".join(f"{line}\n" for line in (*found.bands.words, "a check"))
     assert (tmp_path / "figures" / "decision_regions.png").is_file()
     assert (tmp_path / "figures" / "confusion_matrix.svg").is_file()
 
 
 def test_equal_evaluations_write_equal_bytes(tmp_path: Path) -> None:
     """Nothing random or dated is in the files, pictures included."""
-    answers = evaluate(MODEL, EXAMPLES)
     for folder in ("first", "second"):
-        write_evaluation(tmp_path / folder, answers, MODEL, EXAMPLES, [])
+        write_evaluation(tmp_path / folder, evaluated(), MODEL, EXAMPLES)
     for path in (tmp_path / "first").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
 
 
-def test_closing_checks_fail_with_what_found_and_wanted() -> None:
-    """A bound that is not kept is told; no checks, no failure."""
-    numbers = {"train_loss": 0.6, "train_accuracy": 0.8, "test_accuracy": 0.65}
-    checks = ClosingChecks(max_train_loss=0.5, min_train_accuracy=0.7, min_test_accuracy=0.7)
-    assert failed_checks(checks, numbers) == [
-        "train loss: found 0.6, wanted below 0.5",
-        "test accuracy: found 0.65, wanted above 0.7 and at most 1",
-    ]
-    assert failed_checks(None, numbers) == []
+def findings(folder: Path, found: Evaluation) -> dict[str, Any]:
+    """Write an evaluation and return its findings.json."""
+    write_evaluation(folder, found, MODEL, EXAMPLES)
+    content: dict[str, Any] = json.loads((folder / "findings.json").read_text())
+    return content
 
 
-def test_a_leak_is_flagged() -> None:
-    """A test accuracy above 0.86 on Fashion-MNIST is a leak, whatever the recipe."""
-    settings = flatten(load_params(Path(__file__).parents[2] / "params.yaml")) | {"train.epochs": 50}
-    report = findings(settings, HISTORY, {"test_accuracy": 0.88})
-    assert report.leak
-    assert report.words[0].startswith("LEAK")
+def test_the_findings_are_what_a_run_shows(tmp_path: Path) -> None:
+    """findings.json holds the numbers of metrics.json, what tags, summary and notes say, and nothing else."""
+    found = replace(evaluated(), failed=("train loss: found 0.6, wanted below 0.5",))
+    content = findings(tmp_path, found)
+    assert set(content) == {"metrics", "tags", "summary", "notes"}
+    assert content["metrics"] == json.loads(metrics_json(found))
+    assert content["tags"] == {"reference.bands": "do not apply", "reference.leak": "false"}
+    assert content["summary"] == (
+        "**Test accuracy 0.7500** (95% interval 0.3006 to 0.9544), test loss 2.5000, train accuracy 0.9000"
+    )
+    assert content["notes"] == [*found.bands.words, "train loss: found 0.6, wanted below 0.5"]
+
+
+@pytest.mark.parametrize(("changes", "bands"), [({}, "outside"), ({"optimizer__momentum": 0.9}, "do not apply")])
+def test_a_leak_is_flagged_whatever_the_recipe(tmp_path: Path, changes: dict[str, float], bands: str) -> None:
+    """A test accuracy above 0.86 on Fashion-MNIST is a leak: first of the notes, and a tag."""
+    perfect = Examples(EXAMPLES.images, np.array([0, 1, 0, 1], dtype=np.uint8))
+    found = evaluate(trained(replace(MODEL, data="fashion_mnist"), **changes), perfect, NO_CHECKS)
+    assert found.bands.leak
+    assert found.words[0].startswith("LEAK")
+    assert findings(tmp_path, found)["tags"] == {"reference.bands": bands, "reference.leak": "true"}
+
+
+def test_a_model_with_hidden_layers_is_no_leak() -> None:
+    """What is out of reach of a linear model is not out of reach of another."""
+    tensors = {"hidden.0.weight": np.eye(2, dtype=np.float32), **MODEL.tensors}
+    perfect = Examples(EXAMPLES.images, np.array([0, 1, 0, 1], dtype=np.uint8))
+    deep = replace(MODEL, tensors=tensors, data="fashion_mnist")
+    found = evaluate(trained(deep), perfect, NO_CHECKS)
+    assert found.numbers["test_accuracy"] == 1
+    assert not found.bands.leak
+    assert found.words == ("the reference bands do not apply: the model has hidden layers",)
+
+
+def test_closing_checks_are_those_of_the_data_set() -> None:
+    """The bounds of params.yaml hold for the data set that they name, and a data set without any has none."""
+    bounds = PARAMS.evaluate.checks["fashion_mnist"].model_copy(update={"max_train_loss": 0.3})
+    checks = EvaluateParams(checks={"fashion_mnist": bounds})
+    assert evaluate(trained(), EXAMPLES, checks).failed == ()
+    found = evaluate(trained(replace(MODEL, data="fashion_mnist")), EXAMPLES, checks)
+    assert found.failed == ("train loss: found 0.4, wanted below 0.3",)
+    assert found.words[-1] == "train loss: found 0.4, wanted below 0.3"
 
 
 def test_metrics_json_is_short() -> None:
     """Seven digits, a newline at the end."""
-    assert metrics_json({"test_accuracy": 1 / 3}) == '{\n  "test_accuracy": 0.3333333\n}\n'
+    third = replace(evaluated(), numbers={"test_accuracy": 1 / 3})
+    assert metrics_json(third) == '{\n  "test_accuracy": 0.3333333\n}\n'

@@ -1,24 +1,22 @@
 """Figures of one model: against scikit-learn and statsmodels, by hand, and at the edges."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 from sklearn.metrics import confusion_matrix as sklearn_confusion
+from sklearn.metrics import log_loss, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
+from softmax_regression.artifacts.outcome import Epoch
 from softmax_regression.evaluation import metrics
-from softmax_regression.evaluation.metrics import BOOK_RECIPE, Interval, closing_checks, reference_bands
+from softmax_regression.evaluation.metrics import Answers, headline
 
 # Sums of some hundred float64 terms of size 1: a few units in the last place.
 ROUNDING = 1e-12
-BOOK_LOSS = [0.788, *[0.5] * 8, 0.447]
-BOOK_ACCURACY = [0.748, *[0.8] * 8, 0.848]
+LAST = Epoch(10, train_loss=0.4, train_accuracy=0.9, held_out_loss=0.5, held_out_accuracy=0.8, learning_rate=0.1)
 
 
 @pytest.fixture
@@ -42,9 +40,11 @@ def test_the_books_example() -> None:
     """The book's two examples give accuracy 0.5 and cross-entropies 2.3026 and 0.6931 (mean 1.4979)."""
     probabilities = np.array([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]])
     labels = [0, 2]
-    assert metrics.accuracy(labels, probabilities.argmax(axis=1)) == 0.5
     # The book's figures have four decimals.
     assert metrics.cross_entropy(np.log(probabilities), labels) == pytest.approx((2.3026 + 0.6931) / 2, abs=1e-4)
+    numbers = headline(Answers(np.array(labels), probabilities.argmax(axis=1), probabilities), LAST)
+    assert numbers["test_accuracy"] == 0.5
+    assert numbers["test_loss"] == pytest.approx(1.4979, abs=1e-4)
 
 
 def test_untrained_model_loses_ln_10() -> None:
@@ -54,13 +54,44 @@ def test_untrained_model_loses_ln_10() -> None:
     assert metrics.cross_entropy(table, np.arange(7)) == pytest.approx(math.log(10), rel=1e-7)
 
 
-def test_accuracy_and_confusion_match_scikit_learn(rng: np.random.Generator) -> None:
-    """Accuracy, confusion matrix and per-class figures equal scikit-learn's, a class never predicted included."""
+def test_the_headline_is_as_worked_by_hand() -> None:
+    """Three of four right at 0.9, one wrong at 0.8 with 0.2 for its label: each number from its formula."""
+    labels, predictions = np.array([0, 1, 0, 1]), np.array([0, 1, 0, 0])
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.8, 0.2]])
+    numbers = headline(Answers(labels, predictions, probabilities), LAST)
+    assert list(numbers) == [
+        *("test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss", "test_ece"),
+        *("train_loss", "train_accuracy"),
+    ]
+    assert numbers["test_accuracy"] == 0.75
+    # Wilson's interval for 3 of 4, from the formula with z = 1.959964
+    assert (numbers["test_accuracy_low"], numbers["test_accuracy_high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+    assert numbers["test_loss"] == pytest.approx(-(3 * math.log(0.9) + math.log(0.2)) / 4, rel=ROUNDING)
+    # Two bins: three at 0.9 with accuracy 1, one at 0.8 with accuracy 0.
+    assert numbers["test_ece"] == pytest.approx((3 * 0.1 + 0.8) / 4, rel=ROUNDING)
+    assert (numbers["train_loss"], numbers["train_accuracy"]) == (0.4, 0.9)
+
+
+def test_a_label_without_any_probability_keeps_the_loss_finite() -> None:
+    """A probability that underflows to zero counts as 1e-300: metrics.json must stay JSON."""
+    answers = Answers(np.array([0]), np.array([1]), np.array([[0.0, 1.0]]))
+    assert headline(answers, LAST)["test_loss"] == pytest.approx(300 * np.log(10))
+
+
+def test_answers_know_what_is_right_and_how_sure_it_was() -> None:
+    """Hits, the probability of what was predicted, and that of the true label."""
+    answers = Answers(np.array([0, 1]), np.array([0, 0]), np.array([[0.7, 0.3], [0.6, 0.4]]))
+    assert answers.correct.tolist() == [True, False]
+    assert answers.confidences.tolist() == [0.7, 0.6]
+    assert answers.of_label.tolist() == [0.7, 0.4]
+
+
+def test_confusion_and_its_figures_match_scikit_learn(rng: np.random.Generator) -> None:
+    """Confusion matrix and per-class figures equal scikit-learn's, a class never predicted included."""
     labels, predictions = rng.integers(0, 5, 400), rng.integers(0, 4, 400)
     table = metrics.confusion_matrix(labels, predictions, 5)
     assert table.dtype == np.int64
     np.testing.assert_array_equal(table, sklearn_confusion(labels, predictions, labels=range(5)))
-    assert metrics.accuracy(labels, predictions) == accuracy_score(labels, predictions)
     found = metrics.per_class(table)
     wanted = precision_recall_fscore_support(labels, predictions, labels=range(5), zero_division=0)
     for ours, theirs in zip((found.precision, found.recall, found.f1, found.support), wanted, strict=True):
@@ -182,9 +213,9 @@ def test_risk_coverage_at_full_coverage_is_the_accuracy(rng: np.random.Generator
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.accuracy([], []), "N >= 1"),
-        (lambda: metrics.accuracy([1, 2], [1]), "found 1 for 2 labels"),
-        (lambda: metrics.accuracy([1.0], [1.0]), "labels are integers"),
+        (lambda: metrics.confusion_matrix([], [], 3), "N >= 1"),
+        (lambda: metrics.confusion_matrix([1, 2], [1], 3), "found 1 for 2 labels"),
+        (lambda: metrics.confusion_matrix([1.0], [1.0], 3), "labels are integers"),
         (lambda: metrics.confusion_matrix([0, 3], [0, 1], 3), r"labels lie in \[0, 3\)"),
         (lambda: metrics.confusion_matrix([0, 2], [0, -1], 3), r"predictions lie in \[0, 3\)"),
         (lambda: metrics.per_class([[1, 2]]), "square"),
@@ -201,8 +232,6 @@ def test_risk_coverage_at_full_coverage_is_the_accuracy(rng: np.random.Generator
         (lambda: metrics.reliability([0.5], np.array([True]), bins=0), "at least one bin"),
         (lambda: metrics.risk_coverage([1.5], np.array([True])), "probabilities"),
         (lambda: metrics.risk_coverage([0.5, 0.6], np.array([True])), "found shapes"),
-        (lambda: reference_bands({}, [0.5], [0.8], 0.8), "data.name"),
-        (lambda: reference_bands(BOOK_RECIPE, [], [], 0.8), "found 0 and 0"),
     ],
 )
 def test_bad_input_is_one_line(call: object, message: str) -> None:
@@ -211,99 +240,3 @@ def test_bad_input_is_one_line(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-def test_the_books_run_lies_in_the_bands() -> None:
-    """The book's recipe with the reference figures is inside all five bands, and each is said in words."""
-    report = reference_bands({**BOOK_RECIPE, "train.seed": 3}, BOOK_LOSS, BOOK_ACCURACY, 0.832)
-    assert report.inside is True
-    assert not report.leak
-    assert len(report.words) == 5
-    assert "epoch 10 test accuracy 0.8320: inside the reference band 0.826 to 0.838" in report.words
-
-
-def test_figures_outside_the_bands_are_named() -> None:
-    """A figure below, above, or not a number is said to be so, and the report is not inside."""
-    report = reference_bands(BOOK_RECIPE, [0.788, *[math.nan] * 9], [*[0.748] * 9, 0.9], 0.8)
-    assert report.inside is False
-    words = "\n".join(report.words)
-    assert "epoch 10 train loss nan: not a number, outside" in words
-    assert "epoch 10 train accuracy 0.9000: above" in words
-    assert "epoch 10 test accuracy 0.8000: below" in words
-
-
-@pytest.mark.parametrize("edge", [0.826, 0.838])
-def test_the_ends_of_a_band_are_inside(edge: float) -> None:
-    """A band includes both its ends."""
-    assert reference_bands(BOOK_RECIPE, BOOK_LOSS, BOOK_ACCURACY, edge).inside is True
-
-
-def test_another_number_of_epochs_has_the_first_epochs_bands_only() -> None:
-    """The book's recipe for one epoch is held against the bands of epoch 1 alone."""
-    report = reference_bands(BOOK_RECIPE, [0.788], [0.748], 0.75)
-    assert [check.band for check in report.checks] == [Interval(0.785, 0.791), Interval(0.745, 0.750)]
-    assert report.inside is True
-
-
-def test_another_recipe_has_no_bands() -> None:
-    """Another learning rate or data set: no band applies, and the reason names the setting."""
-    report = reference_bands({**BOOK_RECIPE, "optimizer.learning_rate": 0.5}, [0.788], [0.748], 0.84)
-    assert report.inside is None
-    assert report.words == ("the reference bands do not apply: optimizer.learning_rate is 0.5, the book's 0.1",)
-
-
-@pytest.mark.parametrize(
-    ("data_name", "test_accuracy", "leak"),
-    [("fashion_mnist", 0.861, True), ("fashion_mnist", 0.86, False), ("mnist", 0.92, False)],
-)
-def test_a_leak_is_flagged_for_any_recipe_on_fashion_mnist(data_name: str, test_accuracy: float, leak: bool) -> None:
-    """Above 0.86 on Fashion-MNIST is a leak, whatever the recipe, and on no other data set."""
-    settings = {**BOOK_RECIPE, "data.name": data_name, "optimizer.momentum": 0.9}
-    report = reference_bands(settings, [0.5], [0.8], test_accuracy)
-    assert report.leak is leak
-    assert report.words[0].startswith("LEAK") is leak
-
-
-def test_closing_checks_pass_the_reference_run() -> None:
-    """The reference run fails none of the book's closing checks."""
-    assert checks(train_loss=0.447, train_accuracy=0.848, test_accuracy=0.832) == []
-
-
-def test_closing_checks_say_what_found_wanted() -> None:
-    """Each failed check says what was found and wanted; the bounds are strict, but for accuracy 1."""
-    assert checks(train_loss=0.5, train_accuracy=0.7, test_accuracy=1.0) == [
-        "train loss: found 0.5, wanted below 0.5",
-        "train accuracy: found 0.7, wanted above 0.7 and at most 1",
-    ]
-
-
-@pytest.mark.parametrize("value", [math.nan, 1.0001])
-def test_closing_checks_fail_impossible_figures(value: float) -> None:
-    """NaN and an accuracy above 1 pass no check."""
-    failed = checks(train_loss=value, train_accuracy=value, test_accuracy=value)
-    assert [line.split(":")[0] for line in failed] == ["train loss", "train accuracy", "test accuracy"]
-
-
-def test_a_bound_of_none_is_no_bound() -> None:
-    """Without bounds a poor run passes, and an accuracy above 1 still fails."""
-    found = closing_checks(
-        train_loss=9.0,
-        train_accuracy=0.0,
-        test_accuracy=1.5,
-        max_train_loss=None,
-        min_train_accuracy=None,
-        min_test_accuracy=None,
-    )
-    assert found == ["test accuracy: found 1.5, wanted at most 1"]
-
-
-def checks(train_loss: float, train_accuracy: float, test_accuracy: float) -> list[str]:
-    """Apply the book's thresholds."""
-    return closing_checks(
-        train_loss=train_loss,
-        train_accuracy=train_accuracy,
-        test_accuracy=test_accuracy,
-        max_train_loss=0.5,
-        min_train_accuracy=0.7,
-        min_test_accuracy=0.7,
-    )

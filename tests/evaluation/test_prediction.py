@@ -1,13 +1,11 @@
 """The predict stage's grids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import small_data
 
-from softmax_regression.artifacts.outcome import Model
+from softmax_regression.artifacts.model import Model
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation.prediction import write_predictions
 
@@ -16,7 +14,7 @@ IMAGES = small_data.make_examples(40, (6, 6), 3, seed=2)
 
 def image_model(weight: np.ndarray) -> Model:
     """Make a model of 6x6 images in three classes."""
-    return Model(weight.astype(np.float32), None, "small", ("a", "b", "c"), (6, 6), 255.0)
+    return Model({"weight": weight.astype(np.float32)}, "small", ("a", "b", "c"), (6, 6), 255.0)
 
 
 def test_images_have_three_grids(tmp_path: Path) -> None:
@@ -40,7 +38,7 @@ def test_the_number_of_images_is_as_asked(tmp_path: Path) -> None:
 
 def test_points_are_drawn_as_decision_regions(tmp_path: Path) -> None:
     """Data with two features has no images: one picture of the regions."""
-    model = Model(np.eye(2, dtype=np.float32), None, "made", ("left", "right"), (2,), 1.0)
+    model = Model({"weight": np.eye(2, dtype=np.float32)}, "made", ("left", "right"), (2,), 1.0)
     points = Examples(np.random.default_rng(0).normal(size=(20, 2)), np.arange(20, dtype=np.uint8) % 2)
     write_predictions(tmp_path, model, points, 6)
     assert {path.name for path in tmp_path.iterdir()} == {"first.png", "first.svg"}

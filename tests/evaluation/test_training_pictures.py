@@ -1,42 +1,65 @@
-"""The train stage's pictures."""
-
-from __future__ import annotations
+"""The pictures of a training, which the evaluate stage draws."""
 
 from pathlib import Path
 
 import numpy as np
-import small_data
 
-from softmax_regression.artifacts.outcome import Epoch, Outcome
-from softmax_regression.data.datasets import Dataset, Examples
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.model import Model
+from softmax_regression.artifacts.outcome import Epoch, History, Trained
 from softmax_regression.evaluation.training_pictures import live_curves, write_training_pictures
 
-HISTORY = [
-    Epoch(epoch=epoch, train_loss=1 / epoch, train_accuracy=0.5, test_loss=1 / epoch, test_accuracy=0.5)
-    for epoch in (1, 2, 3)
-]
+HISTORY = History("test", tuple(Epoch(epoch, 1 / epoch, 0.5, 1 / epoch, 0.5, 0.1) for epoch in (1, 2, 3)))
+WEIGHT = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+SNAPSHOTS = {0: WEIGHT * 0, 3: WEIGHT}
+
+
+def trained(shape: tuple[int, ...] = (4, 4), **hidden: np.ndarray) -> Trained:
+    """Return a training on examples of 16 features in this shape."""
+    tensors = {"weight": WEIGHT, **{name.replace("__", "."): array for name, array in hidden.items()}}
+    model = Model(tensors, "small", ("a", "b", "c"), shape, 255.0)
+    return Trained(Experiment({}, {}), model, HISTORY, SNAPSHOTS)
+
+
+def figures(folder: Path) -> set[str]:
+    """Return the names of the figures; each is there as PNG and SVG."""
+    names = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert {path.stem for path in (folder / "figures").glob("*.svg")} == names
+    return names
 
 
 def test_images_get_curves_and_a_series_of_weights(tmp_path: Path) -> None:
-    """Curves in both forms, the last weights, and a picture of the weights for every snapshot."""
-    train, test = (small_data.make_examples(9, (4, 4), 3, seed=seed) for seed in (1, 2))
-    dataset = Dataset("small", ("a", "b", "c"), 255, train, test)
-    weight = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
-    write_training_pictures(tmp_path, Outcome(weight, None, HISTORY, {0: weight * 0, 3: weight}), dataset)
-    assert {path.stem for path in (tmp_path / "figures").glob("*.png")} == {"curves", "curves_book", "weights"}
-    assert [path.name for path in sorted((tmp_path / "weights").iterdir())] == ["epoch_000.png", "epoch_003.png"]
+    """Curves in both forms, the last weights, and a picture of the weights for every snapshot, by its epoch."""
+    write_training_pictures(tmp_path, trained())
+    assert figures(tmp_path) == {"curves", "curves_book", "weights"}
+    series = sorted((tmp_path / "series" / "weights").iterdir())
+    assert [path.name for path in series] == ["000.png", "003.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in series)
+    assert series[0].read_bytes() != series[1].read_bytes()
+
+
+def test_equal_trainings_have_equal_pictures(tmp_path: Path) -> None:
+    """Nothing random or dated is in them."""
+    for folder in ("first", "second"):
+        write_training_pictures(tmp_path / folder, trained())
+    for path in (tmp_path / "first").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
 
 
 def test_points_have_no_pictures_of_weights(tmp_path: Path) -> None:
-    """For two features only the curves are drawn."""
-    points = Examples(np.zeros((4, 2)), np.arange(4, dtype=np.uint8) % 2)
-    dataset = Dataset("made", ("a", "b"), 1, points, points)
-    weight = np.zeros((2, 2), np.float32)
-    write_training_pictures(tmp_path, Outcome(weight, None, HISTORY, {0: weight}), dataset)
-    assert {path.stem for path in (tmp_path / "figures").glob("*.png")} == {"curves", "curves_book"}
-    assert not (tmp_path / "weights").exists()
+    """For plain features only the curves are drawn."""
+    write_training_pictures(tmp_path, trained(shape=(16,)))
+    assert figures(tmp_path) == {"curves", "curves_book"}
+    assert not (tmp_path / "series").exists()
+
+
+def test_a_model_with_hidden_layers_has_no_pictures_of_weights(tmp_path: Path) -> None:
+    """Its last layer's weights are no images of the pixels."""
+    write_training_pictures(tmp_path, trained(hidden__0__weight=np.eye(16, dtype=np.float32)))
+    assert figures(tmp_path) == {"curves", "curves_book"}
+    assert not (tmp_path / "series").exists()
 
 
 def test_live_curves_are_a_png_from_the_first_epoch_on() -> None:
     """A training under way has a picture after one epoch, too."""
-    assert live_curves(HISTORY[:1], 10).startswith(b"\x89PNG")
+    assert live_curves(History("validation", HISTORY.epochs[:1]), 10).startswith(b"\x89PNG")

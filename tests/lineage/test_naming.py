@@ -1,107 +1,296 @@
-"""HEAD and best name runs too, and best never looks at the test set."""
+"""A word for a run means the same everywhere; best never looks at the test set; a wrong word is one clear error."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from filled_project import NOT_EVALUATED, OTHER_DATA, RATE_01, RATE_05, RATE_09, filled_project
+from filled_project import (
+    NOT_EVALUATED,
+    OTHER_DATA,
+    RATE_01,
+    RATE_05,
+    RATE_09,
+    add_old_run,
+    add_run,
+    filled_project,
+)
+from scratch_project import commit, git, write_lock
 
-from softmax_regression.lineage.naming import best_run, choose
-from softmax_regression.tracking.client import Store
+from softmax_regression.lineage.naming import best_run, find_record, resolve, resolve_all, state_named
 from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.run_store import RunStore
+
+SEED_1, SEED_2 = RATE_01.replace("s0", "s1"), RATE_01.replace("s0", "s2")
+
+
+def use_outputs_of(root: Path, store: RunStore, name: str) -> None:
+    """Let the workspace have the outputs of the run called `name`, as far as made-up runs have outputs."""
+    record = next(record for record in store.runs() if record.name == name)
+    shutil.rmtree(root / "artifacts", ignore_errors=True)
+    store.download(record.run_id, "experiment.json", root / "artifacts" / "train")
+    write_lock(root)
+
+
+def keep_as_experiment(root: Path, name: str) -> None:
+    """Make what is in the workspace an experiment of DVC's, with the commit before as its base."""
+    base = git(root, "rev-parse", "HEAD")
+    commit(root)
+    git(root, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{name}", "HEAD")
+    git(root, "reset", "--quiet", "--hard", base)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with runs."""
-    return filled_project(tmp_path_factory.mktemp("choosing"))
+    """A project with runs. Committed: seed 1. In the workspace: seed 2. DVC's experiments: `wavy-cats` and `bare-dogs`.
+
+    The run of wavy-cats is tagged with that name, the run of bare-dogs with none, as where experiments share a run.
+    """
+    root = filled_project(tmp_path_factory.mktemp("naming"))
+    store = RunStore.open(root)
+    commit(root)
+    for name, run in {"wavy-cats": RATE_05, "bare-dogs": RATE_09}.items():
+        use_outputs_of(root, store, run)
+        keep_as_experiment(root, name)
+    use_outputs_of(root, store, SEED_2)
+    return root
 
 
 @pytest.fixture(scope="module")
-def store(root: Path) -> Store:
+def store(root: Path) -> RunStore:
     """Its store."""
-    return Store.open(root)
+    return RunStore.open(root)
 
 
-def record(name: str, live: str = "true", data: str = "d", **metrics: float) -> RunRecord:
-    """Return a finished run; '__' in names of metrics stands for the slash."""
+@pytest.fixture
+def copy(root: Path, tmp_path: Path) -> tuple[RunStore, Path]:
+    """A copy of the project, for a test that adds runs, and its store."""
+    shutil.copytree(root, tmp_path / "copy")
+    return RunStore.open(tmp_path / "copy"), tmp_path / "copy"
+
+
+def record(run_id: str, name: str = "", status: str = "FINISHED", **tags: str) -> RunRecord:
+    """Return a record with these tags; underscores in their names stand for points."""
+    dotted = {key.replace("_", "."): value for key, value in tags.items()}
+    return RunRecord(run_id, name or run_id, status, 0, None, {}, {}, dotted)
+
+
+def measured(name: str, live: str = "true", data: str = "d", **metrics: float) -> RunRecord:
+    """Return a finished run with these metrics; '__' in their names stands for the slash."""
     figures = {key.replace("__", "/"): value for key, value in metrics.items()}
-    return RunRecord(name, name, "FINISHED", "1", 0, 0, {"data.name": data}, figures, {"experiment.live": live})
+    return RunRecord(name, name, "FINISHED", 0, 0, {"data.name": data}, figures, {"experiment.live": live})
 
 
-def test_head_is_the_run_of_the_outputs_in_the_workspace(store: Store, root: Path) -> None:
-    """HEAD is found by the key of artifacts/train/experiment.json, and what it stands for is said."""
-    head, other = choose(store, root, ["HEAD", RATE_05])
-    assert head.record.name == "small lr0.1 b10 e3 s1"
-    assert head.how == "HEAD is small lr0.1 b10 e3 s1, the run of the outputs in this workspace"
-    assert (other.record.name, other.how) == (RATE_05, "")
+WORDS = {
+    "workspace": SEED_2,
+    "HEAD": SEED_1,
+    "main": SEED_1,
+    "commit": SEED_1,
+    "short commit": SEED_1,
+    "best": RATE_09,
+    "wavy-cats": RATE_05,
+    "bare-dogs": RATE_09,
+    RATE_05: RATE_05,
+    "id": SEED_1,
+    "short id": SEED_1,
+    "key": SEED_1,
+    "short key": SEED_1,
+}
 
 
-def test_head_without_outputs_or_run_says_what_to_do(store: Store, root: Path, tmp_path: Path) -> None:
-    """An empty workspace has to be trained; one whose run the store lacks has to be synced."""
-    with pytest.raises(FileNotFoundError, match=r"experiment.json not found; run `dvc repro train`"):
-        choose(store, tmp_path, ["HEAD"])
-    path = tmp_path / "artifacts" / "train" / "experiment.json"
-    path.parent.mkdir(parents=True)
-    path.write_text((root / "artifacts/train/experiment.json").read_text().replace('"model": "1"', '"model": "x"'))
-    with pytest.raises(ValueError, match=r"has no run in the store; `softmax-regression sync`"):
-        choose(store, tmp_path, ["HEAD"])
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_means_the_same_run_in_every_command(store: RunStore, root: Path, word: str) -> None:
+    """What show, compare and predict take a word for is what sync looks at."""
+    expected = next(run for run in store.runs() if run.name == WORDS[word])
+    head = git(root, "rev-parse", "HEAD")
+    written = {
+        "commit": head,
+        "short commit": head[:8],
+        "id": expected.run_id,
+        "short id": expected.run_id[:8],
+        "key": expected.key,
+        "short key": expected.key[:8],
+    }
+    ref = written.get(word, word)
+    assert resolve(store, root, ref).record == expected
+    assert state_named(store, root, ref).experiment.key == expected.key
 
 
-def test_the_words_of_runs_resolve_are_known(store: Store, root: Path) -> None:
-    """A DVC experiment's name and the beginning of an id name a run; an unknown word is told with the nearest."""
-    first, second = choose(store, root, ["wavy-cats", RATE_01])
-    assert first.record.name == RATE_05
-    assert choose(store, root, [second.record.run_id[:8]])[0].record.name == RATE_01
-    with pytest.raises(ValueError, match=r"no run is called 'wavy-dogs': the nearest names are wavy-cats"):
-        choose(store, root, ["wavy-dogs"])
+def test_how_a_run_was_found_is_said_where_the_word_is_not_its_name(store: RunStore, root: Path) -> None:
+    """A state and best are explained in a sentence; a name needs none."""
+    found = resolve_all(store, root, ["workspace", "HEAD", "best", RATE_05])
+    assert [run.ref for run in found] == ["workspace", "HEAD", "best", RATE_05]
+    assert [run.how for run in found[:2]] == [f"workspace is {SEED_2}", f"HEAD is {SEED_1}"]
+    assert found[2].how.startswith(f"best is {RATE_09}: ")
+    assert found[3].how == ""
 
 
-def test_one_run_under_two_names_is_refused(store: Store, root: Path) -> None:
+@pytest.mark.parametrize("ref", ["wavy-dogs", "", "bbb", "0" * 40, "--all"])
+def test_an_unknown_word_is_one_clear_error(store: RunStore, root: Path, ref: str) -> None:
+    """A word that names nothing is refused, in a line that says so, by every command."""
+    with pytest.raises(ValueError, match=f"^{ref!r} names no run, DVC experiment or commit: the nearest") as caught:
+        resolve(store, root, ref)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=f"^{ref!r} is neither a DVC experiment .* nor a commit$"):
+        state_named(store, root, ref)
+
+
+def test_the_nearest_names_come_with_the_error(store: RunStore, root: Path, tmp_path: Path) -> None:
+    """Names of runs and of DVC's experiments are offered; a store without runs says that it has none."""
+    with pytest.raises(ValueError, match=r"'wavy-dogs' names no .*: the nearest names are wavy-cats"):
+        resolve(store, root, "wavy-dogs")
+    with pytest.raises(ValueError, match=f"the nearest names are .*{OTHER_DATA}"):
+        resolve(store, root, OTHER_DATA.replace("0.1", "0.15"))
+    with pytest.raises(ValueError, match="the store holds no run yet"):
+        resolve(RunStore.open(tmp_path), tmp_path, "bbbb3333")
+
+
+def test_an_ambiguous_word_is_one_clear_error(copy: tuple[RunStore, Path]) -> None:
+    """What names runs of two configurations is refused with both, by every command."""
+    store, root = copy
+    for number in (1, 2):
+        tags = {"dvc.exp.name": "twice"}
+        add_run(store, range(9), optimizer__learning_rate=0.7 + number / 10, tags=tags)
+    for call in (resolve, state_named):
+        with pytest.raises(ValueError, match=r"'twice' names 2 runs, give an id: small lr0\.9 .*, small lr0\.8 .*live"):
+            call(store, root, "twice")
+
+
+def test_workspace_without_outputs_or_run_says_what_to_do(store: RunStore, copy: tuple[RunStore, Path]) -> None:
+    """A workspace that has not been trained names the command; one whose run the store lacks is to be synced."""
+    _, root = copy
+    path = root / "artifacts/train/experiment.json"
+    path.write_text(path.read_text().replace('"model": "', '"model": "x'))
+    write_lock(root)
+    with pytest.raises(ValueError, match=r"workspace: the store has no run of .*; run `softmax-regression sync work"):
+        resolve(store, root, "workspace")
+    (root / "dvc.lock").unlink()
+    for call in (resolve, lambda *where: state_named(*where).experiment):
+        with pytest.raises(ValueError, match=r"workspace: its dvc\.lock has no training; run `dvc repro`"):
+            call(store, root, "workspace")
+
+
+def test_a_run_whose_outputs_dvc_lacks_has_no_state(store: RunStore, root: Path) -> None:
+    """Its run can be shown, but there is nothing to sync it from."""
+    assert resolve(store, root, RATE_01).record.name == RATE_01
+    with pytest.raises(
+        ValueError, match=rf"DVC has no outputs of the run {RATE_01} \(.*`softmax-regression show small"
+    ):
+        state_named(store, root, RATE_01)
+
+
+def test_an_experiment_whose_run_was_cut_off_is_still_a_state(copy: tuple[RunStore, Path]) -> None:
+    """Where the store lost the end of the run of a DVC experiment, the experiment's name leads to its outputs."""
+    store, root = copy
+    run = store.start_run("small lr0.4", "c", {}, {"dvc.exp.name": "cut-off"})
+    use_outputs_of(root, store, RATE_01)
+    keep_as_experiment(root, "cut-off")
+    assert resolve(store, root, "cut-off").record.run_id == run.run_id
+    assert state_named(store, root, "cut-off").name == "cut-off"
+
+
+def test_one_run_under_two_names_is_refused(store: RunStore, root: Path) -> None:
     """A run is not compared with itself, whichever words name it."""
-    with pytest.raises(ValueError, match=r"'wavy-cats' and 'small lr0.5 b10 e3 s0' are the same run"):
-        choose(store, root, ["wavy-cats", RATE_05])
-    with pytest.raises(ValueError, match="'wavy-cats' stands twice"):
-        choose(store, root, ["wavy-cats", "wavy-cats"])
+    with pytest.raises(ValueError, match=r"'wavy-cats' and 'small lr0.5 b10 e3 s0' are the same run, .*; name differ"):
+        resolve_all(store, root, ["wavy-cats", RATE_05])
+    with pytest.raises(ValueError, match="'wavy-cats' is given twice"):
+        resolve_all(store, root, ["wavy-cats", "wavy-cats"])
 
 
-def test_best_is_sought_on_the_data_of_the_other_runs(store: Store, root: Path) -> None:
+def test_best_is_sought_on_the_data_of_the_other_runs(store: RunStore, root: Path) -> None:
     """Beside a run of one data set, best is of that data set; here by training loss, so not the best on the test."""
-    _, best = choose(store, root, [RATE_01, "best"])
+    _, best = resolve_all(store, root, [RATE_01, "best"])
     assert best.record.name == RATE_09
-    assert choose(store, root, [OTHER_DATA, NOT_EVALUATED, "best"])[2].record.name == RATE_09
+    assert resolve_all(store, root, [OTHER_DATA, NOT_EVALUATED, "best"])[2].record.name == RATE_09
     with pytest.raises(ValueError, match="the same run"):
-        choose(store, root, [OTHER_DATA, "best"])
+        resolve_all(store, root, [OTHER_DATA, "best"])
+
+
+FIRST = record("aaaa1111", "digits lr0.1", experiment_key="feed01", experiment_config="c1", experiment_live="false")
+SECOND = record("aaaa2222", "digits lr0.1 #2", experiment_key="feed01", experiment_config="c1", experiment_live="true")
+OTHER = record("bbbb3333", "digits lr0.5", experiment_key="beef02", experiment_config="c2", dvc_exp_name="wavy-cats")
+RUNS = [FIRST, SECOND, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("aaaa1111", FIRST),
+        ("aaaa2", SECOND),
+        ("digits lr0.1", FIRST),
+        ("digits lr0.1 #2", SECOND),
+        ("wavy-cats", OTHER),
+        ("beef", OTHER),
+        ("feed01", SECOND),  # two attempts: the live one
+        ("bee", None),  # too short for a beginning
+        ("", None),
+        ("digits", None),
+    ],
+)
+def test_a_run_is_found_by_each_of_its_names(ref: str, expected: RunRecord | None) -> None:
+    """Ids, beginnings of ids and keys, names and DVC's names lead to the run."""
+    assert find_record(RUNS, ref) is expected
+
+
+def test_a_beginning_of_several_lists_the_candidates() -> None:
+    """What names runs of two configurations is refused with both runs."""
+    other = record("aaaa3333", "other", experiment_config="c3", experiment_live="true")
+    with pytest.raises(ValueError, match=r"'aaaa' names 2 runs.*aaaa2222, live.*aaaa3333, live"):
+        find_record([SECOND, other], "aaaa")
+
+
+def test_a_repetition_by_other_code_is_no_other_experiment() -> None:
+    """An edit of code that left the weights gave a second run of the same name: the live one is meant."""
+    same = {"experiment_key": "feed01", "dvc_exp_name": "wavy-cats"}
+    first = record("aaaa1111", "digits", experiment_config="c1", experiment_live="true", **same)
+    again = record("bbbb2222", "digits", experiment_config="c2", experiment_live="false", **same)
+    for ref in ("digits", "feed01", "wavy-cats"):
+        assert find_record([again, first], ref) is first
+    assert find_record([again, first], "bbbb2222") is again
+
+
+def test_a_run_of_version_0_1_is_named_like_any_other(copy: tuple[RunStore, Path]) -> None:
+    """Its key, which contains its code, its id and its name lead to it; so do outputs that it left."""
+    store, root = copy
+    key = add_old_run(store, range(30), train__seed=7)
+    run = next(run for run in store.runs() if run.key == key)
+    assert run.name == "small lr0.1 b10 e3 s7"
+    for ref in (run.name, run.run_id, run.run_id[:8], key, key[:6]):
+        assert resolve(store, root, ref).record == run
+    use_outputs_of(root, store, run.name)
+    assert resolve(store, root, "workspace").record == run
+    assert state_named(store, root, "workspace").experiment.key == key
+    assert state_named(store, root, run.name).name == "workspace"
 
 
 def test_best_goes_by_the_validation_images_where_there_are_any() -> None:
     """Validation accuracy decides among the runs that have it, whatever the test set or the training loss say."""
     runs = [
-        record("a", final__validation_accuracy=0.8, final__test_accuracy=0.7, final__train_loss=0.5),
-        record("b", final__validation_accuracy=0.9, final__test_accuracy=0.6, final__train_loss=0.6),
-        record("c", final__test_accuracy=0.95, final__train_loss=0.1),
-        record("d", live="false", final__validation_accuracy=0.99),
-        record("e", final__validation_accuracy=float("nan")),
+        measured("a", final__validation_accuracy=0.8, final__test_accuracy=0.7, final__train_loss=0.5),
+        measured("b", final__validation_accuracy=0.9, final__test_accuracy=0.6, final__train_loss=0.6),
+        measured("c", final__test_accuracy=0.95, final__train_loss=0.1),
+        measured("d", live="false", final__validation_accuracy=0.99),
+        measured("e", final__validation_accuracy=float("nan")),
     ]
     best, how = best_run(runs)
     assert best.name == "b"
     assert how == (
         "best is b: the highest validation accuracy, 0.9000, of the 2 live runs on d that held images out "
-        "(2 without could not stand); the test images had no say"
+        "(of the 4 live runs 2 held none out); the test images were not used"
     )
 
 
 def test_best_without_validation_images_goes_by_the_training_loss_and_says_so() -> None:
     """The test accuracy is not used even where there is nothing better; a loss that is no number cannot win."""
     runs = [
-        record("a", final__test_accuracy=0.9, final__train_loss=0.5),
-        record("b", final__test_accuracy=0.7, final__train_loss=0.4),
-        record("c", final__train_loss=float("nan")),
+        measured("a", final__test_accuracy=0.9, final__train_loss=0.5),
+        measured("b", final__test_accuracy=0.7, final__train_loss=0.4),
+        measured("c", final__train_loss=float("nan")),
     ]
     best, how = best_run(runs)
     assert best.name == "b"
     assert "the lowest training loss, 0.4000, of the 2 live runs on d" in how
     assert "a weak guide" in how
     with pytest.raises(ValueError, match=r"best: no run on these data has finished; run `dvc repro`"):
-        best_run([record("d", live="false", final__train_loss=0.1)])
+        best_run([measured("d", live="false", final__train_loss=0.1)])

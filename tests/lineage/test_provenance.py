@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import subprocess
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scratch_project import DATA, PARAMS, ROOT, git
 
-from softmax_regression.files import md5_of
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.lineage import provenance
 from softmax_regression.lineage.provenance import (
+    WEIGHT_CODE,
     code_diff,
+    config_key,
     dvc_experiment_tags,
     git_commit,
     origin_here,
     origin_of_outputs,
     params_at,
-    project_root,
+    weight_code,
 )
 
-
-def git(folder: Path, *arguments: str) -> str:
-    """Run git in `folder` as somebody."""
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+PACKAGE = ROOT / "src" / "softmax_regression"
 
 
 @pytest.fixture
@@ -80,20 +82,6 @@ def test_dvc_names_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dvc_experiment_tags() == {"dvc.exp.name": "tidal-wave", "dvc.exp.baseline": "abc"}
 
 
-def test_the_root_is_the_real_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC_ROOT wins over the working folder; without it the nearest dvc.yaml upwards; without that an error."""
-    below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
-    monkeypatch.chdir(below)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"no dvc\.yaml"):
-        project_root()
-    (tmp_path / "dvc.yaml").write_text("")
-    assert project_root() == tmp_path
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "a"))
-    assert project_root() == tmp_path / "a"
-
-
 def test_the_difference_does_not_depend_on_a_persons_settings(repository: Path) -> None:
     """Colours, other prefixes and an own diff program in git's configuration change nothing."""
     (repository / "src" / "a.py").write_text("x = 2\n")
@@ -105,25 +93,134 @@ def test_the_difference_does_not_depend_on_a_persons_settings(repository: Path) 
 
 def test_outputs_made_before_have_the_commit_of_their_code(repository: Path) -> None:
     """Where the code is still the one they were made with, commit and difference are known; else they are not."""
-    path = repository / "src" / "a.py"
-    path.write_text("x = 2\n")
-    known = origin_of_outputs({"src/a.py": md5_of(path)}, repository)
+    (repository / "src" / "a.py").write_text("x = 2\n")
+    known = origin_of_outputs(True, repository)
     assert known.tags["git.commit"] == git(repository, "rev-parse", "HEAD")
     assert known.tags["git.dirty"] == "true"
     assert "+x = 2" in known.diff
     assert known.params == "train: {seed: 0}\n"
-    unknown = origin_of_outputs({"src/a.py": "0" * 32}, repository)
-    assert (unknown.tags["git.commit"], unknown.diff) == ("none", "")
+    unknown = origin_of_outputs(False, repository)
+    assert (unknown.tags["git.commit"], unknown.tags["git.dirty"], unknown.diff) == ("none", "unknown", "")
 
 
 def test_outputs_of_an_experiment_start_from_its_baseline(repository: Path) -> None:
     """The code of DVC's experiment is described as its difference to the commit that it started from."""
     base = git(repository, "rev-parse", "HEAD")
     (repository / "src" / "a.py").write_text("x = 3\n")
-    digest = md5_of(repository / "src" / "a.py")
+    (repository / "params.yaml").write_text("train: {seed: 4}\n")
     git(repository, "commit", "--quiet", "-am", "as dvc exp run does")
     revision = git(repository, "rev-parse", "HEAD")
     git(repository, "checkout", "--quiet", base)
-    origin = origin_of_outputs({"src/a.py": digest}, repository, base, revision)
+    origin = origin_of_outputs(True, repository, base, revision)
     assert origin.tags["git.commit"] == base
     assert "+x = 3" in origin.diff
+    assert origin.params == "train: {seed: 4}\n"
+
+
+SAMPLE = '''"""A module."""
+
+RATE = 0.1  # nats
+
+
+class Rule:
+    """A class."""
+
+    def step(self, weight, gradient):
+        """A method."""
+        return weight - RATE * gradient
+
+
+def lonely():
+    """Only a docstring."""
+'''
+# Edits of the sample: what is replaced, and by what.
+HARMLESS = {
+    "a comment": ("# nats", "# nats an example"),
+    "a comment of its own": ("RATE =", "# tried out\nRATE ="),
+    "the module's docstring": ("A module.", "A module of mathematics."),
+    "the class's docstring": ("A class.", "A class, once more."),
+    "the method's docstring": ("A method.", "A method.\n\n        In more words.\n        "),
+    "the function's docstring": ("Only a docstring.", "Nothing else."),
+    "blank lines": ("\n\n\n", "\n\n\n\n"),
+    "layout": ("weight - RATE * gradient", "(\n            weight - RATE\n            * gradient)"),
+    "quotes and digits": ("0.1", "1e-1"),
+}
+HARMFUL = {
+    "a sign": ("weight - RATE", "weight + RATE"),
+    "a constant": ("0.1", "0.2"),
+    "the order of operations": ("weight - RATE * gradient", "(weight - RATE) * gradient"),
+    "a name": ("def step", "def leap"),
+    "a text that is no docstring": ("# nats", '\nUNIT = "nats"'),
+    "a default": ("weight, gradient", "weight, gradient=0"),
+}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package's code, with the sample in mathematics/."""
+    copy = tmp_path_factory.mktemp("code") / "package"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "mathematics" / "sample.py").write_text(SAMPLE)
+    return copy
+
+
+@pytest.fixture
+def copy(package: Path, tmp_path: Path) -> Path:
+    """A copy of that copy to edit: `weight_code` remembers what it has read in a folder."""
+    return Path(shutil.copytree(package, tmp_path / "package"))
+
+
+@pytest.mark.parametrize("edit", HARMLESS)
+def test_words_and_layout_are_no_code_of_the_weights(package: Path, copy: Path, edit: str) -> None:
+    """An edit of a comment, a docstring or the layout in mathematics/ changes nothing."""
+    (copy / "mathematics" / "sample.py").write_text(SAMPLE.replace(*HARMLESS[edit], 1))
+    assert (copy / "mathematics" / "sample.py").read_text() != SAMPLE
+    assert weight_code(copy) == weight_code(package)
+
+
+@pytest.mark.parametrize("edit", HARMFUL)
+def test_an_expression_is_code_of_the_weights(package: Path, copy: Path, edit: str) -> None:
+    """An edit of what is computed changes the digest."""
+    (copy / "mathematics" / "sample.py").write_text(SAMPLE.replace(*HARMFUL[edit], 1))
+    assert (copy / "mathematics" / "sample.py").read_text() != SAMPLE
+    assert weight_code(copy) != weight_code(package)
+
+
+def test_a_comment_in_any_real_file_changes_nothing(package: Path, copy: Path) -> None:
+    """The code as it is, not only a sample: a comment at the end of each file of the weights."""
+    for name in WEIGHT_CODE:
+        for path in (copy / name).glob("*.py"):
+            path.write_text(f"{path.read_text()}# tried out\n")
+    assert weight_code(copy) == weight_code(package)
+
+
+@pytest.mark.parametrize("name", WEIGHT_CODE)
+def test_each_package_of_the_weights_counts(package: Path, copy: Path, name: str) -> None:
+    """A new module in data/, mathematics/ or training/ changes the digest."""
+    (copy / name / "new.py").write_text("RATE = 0.1\n")
+    assert weight_code(copy) != weight_code(package)
+
+
+@pytest.mark.parametrize("name", ["plots", "tracking", "download", "lineage", "evaluation", "comparing"])
+def test_other_packages_do_not_count(package: Path, copy: Path, name: str) -> None:
+    """Edits and a new module where pictures, runs or downloads are made change nothing."""
+    assert list((copy / name).glob("*.py"))
+    for path in (copy / name).glob("*.py"):
+        path.write_text("RATE = 0.1\n")
+    (copy / name / "new.py").write_text("RATE = 0.1\n")
+    assert weight_code(copy) == weight_code(package)
+
+
+def test_the_configuration_is_params_data_and_code_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them gives another key, what the training comes to does not: it is known before."""
+    experiment = Experiment(PARAMS, DATA)
+    keys = [config_key(experiment)]
+    assert config_key(replace(experiment, model="1" * 64)) == keys[0]
+    keys += [
+        config_key(replace(experiment, params={**PARAMS, "train.seed": 1})),
+        config_key(replace(experiment, data={**DATA, "test-images": "c" * 64})),
+    ]
+    monkeypatch.setattr(provenance, "weight_code", lambda: "other")
+    keys.append(config_key(experiment))
+    assert len(set(keys)) == 4
+    assert all(re.fullmatch("[0-9a-f]{16}", key) for key in keys)

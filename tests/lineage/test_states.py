@@ -2,72 +2,100 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from scratch_project import commit, git, write_lock, write_training
 
-from softmax_regression.lineage.states import State, at, experiments, workspace
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.files import md5_of, md5_of_folder
+from softmax_regression.lineage.states import State, all_states, at, experiments, workspace
 
 
-def lock(train: str = "1.dir", evaluated: str = "1.dir", predicted: str = "1.dir", count: int = 6) -> dict[str, Any]:
+def lock(train: str = "1.dir", evaluated: str = "1.dir", predicted: str = "1.dir") -> dict[str, Any]:
     """Return what a dvc.lock says: trained once, evaluated and predicted with the training of these digests."""
 
-    def stage(path: str, digest: str, dep: str = "", **params: int) -> dict[str, Any]:
+    def stage(path: str, digest: str, dep: str = "") -> dict[str, Any]:
         deps = [{"path": "artifacts/train", "md5": dep}] if dep else []
-        return {"deps": deps, "outs": [{"path": path, "md5": digest}], "params": {"params.yaml": params}}
+        return {"deps": deps, "outs": [{"path": path, "md5": digest}]}
 
     return {
+        "download": stage("data/prepared", "0.dir"),
         "train": stage("artifacts/train", train),
         "evaluate": stage("artifacts/evaluate", "2.dir", evaluated),
-        "predict": stage("artifacts/predict", "3.dir", predicted, **{"predict.count": count}),
+        "predict": stage("artifacts/predict", "3.dir", predicted),
     }
 
 
-def git(root: Path, *arguments: str) -> str:
-    """Run git as somebody."""
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
-    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+def write_stages(root: Path, stages: dict[str, Any]) -> None:
+    """Write a dvc.lock."""
+    (root / "dvc.lock").write_text(json.dumps({"stages": stages}))
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Make a repository with a committed dvc.lock, and an experiment as DVC keeps them."""
-    git(tmp_path, "init", "--quiet")
-    path = tmp_path / "dvc.lock"
-    path.write_text(yaml.safe_dump({"stages": lock()}))
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--quiet", "-m", "first")
-    first = git(tmp_path, "rev-parse", "HEAD")
-    path.write_text(yaml.safe_dump({"stages": lock("9.dir")}))
-    git(tmp_path, "commit", "--quiet", "-am", "experiment")
+    write_stages(tmp_path, lock())
+    first = commit(tmp_path)
+    write_stages(tmp_path, lock("9.dir"))
+    commit(tmp_path)
     git(tmp_path, "update-ref", f"refs/exps/{first[:2]}/{first[2:]}/tidal-wave", "HEAD")
     git(tmp_path, "update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")
     git(tmp_path, "reset", "--quiet", "--hard", first)
     return tmp_path
 
 
+@pytest.fixture
+def real(tmp_path: Path) -> tuple[Path, Experiment]:
+    """Make a project whose outputs and code DVC has, and the experiment that it trained."""
+    root = tmp_path / "real"
+    code = root / "src" / "mathematics"
+    code.mkdir(parents=True)
+    (code / "a.py").write_text("x = 1\n")
+    experiment = write_training(root / "artifacts/train")
+    (root / "artifacts/evaluate/figures").mkdir(parents=True)
+    (root / "artifacts/evaluate/figures/a.txt").write_text("evaluated")
+    write_lock(root)
+    content = json.loads((root / "dvc.lock").read_text())
+    content["stages"]["train"]["deps"] = [{"path": "src/mathematics", "md5": md5_of_folder(code)}]
+    (root / "dvc.lock").write_text(json.dumps(content))
+    commit(root)
+    return root, experiment
+
+
 def test_outputs_are_those_of_one_training(tmp_path: Path) -> None:
-    """An evaluation of an older training, or grids of one, do not belong to the state."""
-    state = State("x", tmp_path, lock(count=9))
-    assert state.outputs == {
-        "outputs.train": "1.dir",
-        "outputs.evaluate": "2.dir",
-        "outputs.predict.first_9": "3.dir",
-    }
-    assert set(State("x", tmp_path, lock(evaluated="0.dir")).outputs) == {"outputs.train", "outputs.predict.first_6"}
+    """Whatever stages there are, train first; an evaluation of an older training does not belong to the state."""
+    state = State("x", tmp_path, lock())
+    assert state.outputs == {"train": "1.dir", "evaluate": "2.dir", "predict": "3.dir"}
+    assert state.tags == {"outputs.train": "1.dir", "outputs.evaluate": "2.dir", "outputs.predict": "3.dir"}
+    assert set(State("x", tmp_path, lock(evaluated="0.dir")).outputs) == {"train", "predict"}
+    new = {"deps": [{"path": "artifacts/train", "md5": "1.dir"}], "outs": [{"path": "artifacts/explain", "md5": "4"}]}
+    explained = State("x", tmp_path, {"explain": new, **lock()})
+    assert list(explained.outputs) == ["train", "explain", "evaluate", "predict"]
     assert State("x", tmp_path, {}).outputs == {}
+
+
+def test_a_digest_is_looked_up_by_stage_and_path(tmp_path: Path) -> None:
+    """What dvc.lock has of an output or a dependency, or None."""
+    state = State("x", tmp_path, lock())
+    assert state.digest("download", "outs", "data/prepared") == "0.dir"
+    assert state.digest("evaluate", "deps", "artifacts/train") == "1.dir"
+    assert state.digest("evaluate", "deps", "data/prepared") is None
+    assert state.digest("absent", "outs", "data/prepared") is None
 
 
 def test_the_workspace_is_its_lock_file(root: Path) -> None:
     """No dvc.lock, or one torn by a merge conflict, is a state without outputs."""
-    assert workspace(root).outputs["outputs.train"] == "1.dir"
+    assert workspace(root).outputs["train"] == "1.dir"
     (root / "dvc.lock").write_text("<<<<<<< HEAD\n: [\n")
     assert workspace(root).outputs == {}
     (root / "dvc.lock").unlink()
     assert workspace(root).outputs == {}
+    with pytest.raises(ValueError, match=r"workspace: its dvc\.lock has no training; run `dvc repro`, and commit"):
+        _ = workspace(root).experiment
 
 
 def test_experiments_are_found_with_where_they_started(root: Path) -> None:
@@ -76,10 +104,78 @@ def test_experiments_are_found_with_where_they_started(root: Path) -> None:
     assert (state.name, state.base) == ("tidal-wave", git(root, "rev-parse", "HEAD"))
     assert state.dvc_tags == {"dvc.exp.name": "tidal-wave", "dvc.exp.baseline": state.base}
     assert at(root, "tidal-wave") == state
+    assert at(root, state.revision) == state
+    assert workspace(root).dvc_tags == {}
 
 
 def test_commits_are_named_as_in_git(root: Path) -> None:
     """HEAD is a state; what neither git nor DVC knows is an error."""
     assert at(root, "HEAD").outputs == workspace(root).outputs
-    with pytest.raises(ValueError, match="neither a DVC experiment"):
-        at(root, "--no-such")
+    assert at(root, "workspace") == workspace(root)
+    for name in ("--no-such", "no-such", ""):
+        with pytest.raises(ValueError, match="neither a DVC experiment"):
+            at(root, name)
+
+
+def test_all_states_are_those_with_outputs_each_once(root: Path, tmp_path: Path) -> None:
+    """The commit counts where its outputs are others than the workspace's; outside git there is the workspace."""
+    assert [state.name for state in all_states(root)] == ["workspace", "tidal-wave"]
+    write_stages(root, lock("7.dir"))
+    assert [state.name for state in all_states(root)] == ["workspace", "HEAD", "tidal-wave"]
+    (root / "dvc.lock").unlink()
+    assert [state.name for state in all_states(root)] == ["HEAD", "tidal-wave"]
+    assert all_states(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize("name", ["workspace", "HEAD"])
+def test_outputs_come_from_the_workspace_or_from_the_cache(
+    real: tuple[Path, Experiment], tmp_path: Path, name: str
+) -> None:
+    """experiment.json and the folders are read without changing the workspace, a commit's from the cache."""
+    root, experiment = real
+    if name == "HEAD":
+        shutil.rmtree(root / "artifacts")
+    state = at(root, name)
+    assert state.experiment == experiment
+    state.copy_outputs(tmp_path / "copy")
+    assert (tmp_path / "copy/artifacts/evaluate/figures/a.txt").read_text() == "evaluated"
+    assert md5_of_folder(tmp_path / "copy/artifacts/train") == state.outputs["train"]
+
+
+def test_outputs_that_were_changed_or_are_not_there_are_an_error(real: tuple[Path, Experiment], tmp_path: Path) -> None:
+    """An edited file is not what dvc.lock says; without workspace and cache DVC does not have them."""
+    root, _ = real
+    (root / "artifacts/evaluate/figures/a.txt").write_text("edited")
+    with pytest.raises(RuntimeError, match=r"artifacts/evaluate is not what dvc\.lock says: run `dvc repro`"):
+        workspace(root).copy_outputs(tmp_path / "copy")
+    shutil.rmtree(root / "artifacts")
+    shutil.rmtree(root / ".dvc/cache")
+    for state in (workspace(root), at(root, "HEAD")):
+        with pytest.raises(RuntimeError, match=r"DVC does not have its outputs .*: run `dvc pull`, or `dvc repro`"):
+            _ = state.experiment
+
+
+def test_the_code_is_that_of_the_training_until_it_is_edited(real: tuple[Path, Experiment]) -> None:
+    """Caches of Python's do not count; an edit does, in the workspace, not in the commit; so does code that is gone."""
+    root, _ = real
+    code = root / "src/mathematics"
+    (code / "__pycache__").mkdir()
+    (code / "__pycache__/a.pyc").write_text("")
+    (root / ".dvcignore").write_text("__pycache__/\n")
+    assert workspace(root).has_code_of_training()
+    (code / "a.py").write_text("x = 2\n")
+    assert not workspace(root).has_code_of_training()
+    assert at(root, "HEAD").has_code_of_training()
+    shutil.rmtree(code)
+    assert not workspace(root).has_code_of_training()
+    assert not State("x", root, {}).has_code_of_training()
+
+
+def test_a_lock_of_version_0_1_lists_single_files(real: tuple[Path, Experiment]) -> None:
+    """Its code is compared file by file."""
+    root, _ = real
+    path = root / "src/mathematics/a.py"
+    stages = {"train": {"deps": [{"path": "src/mathematics/a.py", "md5": md5_of(path)}]}}
+    assert State("x", root, stages).has_code_of_training()
+    stages["train"]["deps"].append({"path": "src/mathematics/gone.py", "md5": "0" * 32})
+    assert not State("x", root, stages).has_code_of_training()

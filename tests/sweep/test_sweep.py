@@ -1,23 +1,20 @@
 """A sweep from plan to winner: runs in MLflow, the table, the patch, the command."""
 
-from __future__ import annotations
-
 import csv
-import json
 import math
 from pathlib import Path
 
 import pytest
-import yaml
-from small_data import write_folder
+from small_data import make_parts, write_folder
 
 from softmax_regression.artifacts.outcome import Epoch
-from softmax_regression.download import registry
+from softmax_regression.data.datasets import FOLDER
+from softmax_regression.files import read_yaml
 from softmax_regression.params import Params, load_params
 from softmax_regression.sweep.plan import Configuration, parse_axis, plan
 from softmax_regression.sweep.replicas import ReplicaOutcome
 from softmax_regression.sweep.sweep import Trained, best_yaml, command, rank, run_sweep
-from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(ROOT)
-    folder = tmp_path / "data" / "small"
-    folder.mkdir(parents=True)
-    monkeypatch.setitem(registry.DATA_SETS, "small", write_folder(folder, train=300, test=50, shape=(6, 6)))
-    report = {"files": {part: {"sha256": part} for part in registry.PARTS}}
-    (folder / "report.json").write_text(json.dumps(report))
+    write_folder(tmp_path / FOLDER, parts=make_parts(train=300, test=50, shape=(6, 6)))
     return tmp_path
 
 
@@ -46,7 +39,7 @@ def test_a_sweep_is_recorded_ranked_and_written(project: Path) -> None:
     """Each configuration is a run of one parent, with params, curve and figures; one not finite is FAILED, last."""
     grid = configurations("optimizer.learning_rate=0.01,0.5,1e38")
     text = run_sweep(project, grid, 2, project / "reports")
-    store = Store.open(project)
+    store = RunStore.open(project)
     records = store.runs()
     (parent,) = [record for record in records if "mlflow.parentRunId" not in record.tags]
     children = [record for record in records if record is not parent]
@@ -78,13 +71,20 @@ def test_nothing_finite_is_an_error(project: Path) -> None:
     """A sweep without a winner is a RuntimeError with the reason, and its parent run is FAILED."""
     with pytest.raises(RuntimeError, match="no configuration stayed finite"):
         run_sweep(project, configurations("optimizer.learning_rate=1e38"), 1, project / "reports")
-    assert {record.status for record in Store.open(project).runs()} == {"FAILED"}
+    assert {record.status for record in RunStore.open(project).runs()} == {"FAILED"}
     assert not (project / "reports" / "best.yaml").exists()
+
+
+def test_without_data_nothing_is_begun(tmp_path: Path) -> None:
+    """Where the download stage has not run the error says so, and no store is made."""
+    with pytest.raises(FileNotFoundError, match="run `dvc repro download`"):
+        run_sweep(tmp_path, configurations("optimizer.learning_rate=0.1"), 1, tmp_path / "reports")
+    assert list(tmp_path.iterdir()) == []
 
 
 def outcome(accuracy: float, loss: float, failure: str | None = None) -> ReplicaOutcome:
     """Return an outcome of one epoch."""
-    return ReplicaOutcome([Epoch(epoch=1, validation_accuracy=accuracy, validation_loss=loss)], failure)
+    return ReplicaOutcome([Epoch(1, 0.5, 0.5, loss, accuracy, 0.1)], failure)
 
 
 def test_the_ranking_is_by_mean_accuracy_then_loss_and_never_takes_a_failed_one() -> None:
@@ -112,4 +112,4 @@ def test_the_patch_leaves_out_how_it_was_chosen() -> None:
         "optimizer.nesterov": True,
     }
     assert command(changes) == "dvc exp run -S optimizer.weight_decay=1e-05 -S optimizer.nesterov=true"
-    assert yaml.safe_load(best_yaml(changes)) == {"optimizer": {"weight_decay": 1e-5, "nesterov": True}}
+    assert read_yaml(best_yaml(changes), "best.yaml") == {"optimizer": {"weight_decay": 1e-5, "nesterov": True}}

@@ -1,10 +1,9 @@
-"""MLflow holds what runs record: a real SQLite store, servers that misbehave, and a real server that dies."""
+"""MLflow holds what is recorded: a real SQLite store, servers that misbehave, and a real server that dies."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -21,8 +20,9 @@ import pytest
 from PIL import Image
 
 from softmax_regression.tracking import processes, ui
-from softmax_regression.tracking.client import Store, serve_ui
-from softmax_regression.tracking.record import ATTEMPT, CONFIG, KILLED, LIVE
+from softmax_regression.tracking.client import Client, serve_ui
+from softmax_regression.tracking.record import ATTEMPT, CONFIG
+from softmax_regression.tracking.run_store import RunStore
 
 SECRET = "open-sesame"
 MODEL = """
@@ -45,36 +45,8 @@ set_model(Model())
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who tests; what a test sets is taken back."""
-    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
-        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
-        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}")
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose store holds no run: made once (2 s), then copied, which opening mends."""
-    root = tmp_path_factory.mktemp("empty") / "project"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        Store.open(root)
-    return root
-
-
-@pytest.fixture
-def root(empty: Path, tmp_path: Path) -> Path:
-    """A project with an empty store."""
-    return Path(shutil.copytree(empty, tmp_path / "project"))
-
-
-@pytest.fixture
-def store(root: Path) -> Store:
-    """An empty store."""
-    return Store.open(root)
+def _environment(bare: pytest.MonkeyPatch) -> None:
+    """Every test here is free of a person's settings."""
 
 
 def query(root: Path, sql: str) -> list[tuple[object, ...]]:
@@ -89,33 +61,16 @@ def test_a_new_store_is_where_a_bare_mlflow_ui_looks(root: Path) -> None:
     assert query(root, "SELECT name FROM experiments ORDER BY 1") == [("Default",), ("softmax-regression",)]
     name, value = ui.view_tag()
     assert query(root, f"SELECT value FROM experiment_tags WHERE key = '{name}'") == [(value,)]
-    store = Store.open(root)
+    store = RunStore.open(root)
     assert store.ui_command() == "make ui"
     assert store.ui_link() == ui.link("http://127.0.0.1:5000", store.experiment_id)
-
-
-def test_four_processes_create_one_store(tmp_path: Path) -> None:
-    """Four programs that start at once on no store all record their runs, told apart as attempts."""
-    code = (
-        "import sys; from pathlib import Path; from softmax_regression.tracking.client import Store\n"
-        "with Store.open(Path(sys.argv[1])).start_run('same', 'c', {'a': 1}) as run: run.log_metrics({'m': 1.0}, 1)\n"
-        "assert run.lost is None, run.lost"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    processes = [subprocess.Popen(command, stdout=-1, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
-    assert [process.communicate()[0] for process in processes] == [""] * 4
-    assert [process.returncode for process in processes] == [0] * 4
-    runs = query(tmp_path, "SELECT name, status FROM runs ORDER BY name")
-    assert runs == [("same", "FINISHED"), ("same #2", "FINISHED"), ("same #3", "FINISHED"), ("same #4", "FINISHED")]
-    live = query(tmp_path, f"SELECT value, count(*) FROM tags WHERE key = '{LIVE}' GROUP BY value")
-    assert live == [("false", 3), ("true", 1)]
 
 
 def test_another_experiment_is_named_by_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLFLOW_EXPERIMENT_NAME adds an experiment, with its files in the project whatever the working folder is."""
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "sweep")
     monkeypatch.chdir(root.parent)
-    store = Store.open(root)
+    store = RunStore.open(root)
     run = store.start_run("a", "c", {})
     run.log_text("x", "a.txt")
     assert (root / "mlruns" / store.experiment_id / run.run_id / "artifacts" / "a.txt").is_file()
@@ -125,30 +80,30 @@ def test_a_relative_database_is_in_the_project(root: Path, monkeypatch: pytest.M
     """A relative MLFLOW_TRACKING_URI is meant from the project's root, also in another working folder."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     monkeypatch.chdir(tmp_path)
-    assert Store.open(root).uri == f"sqlite:///{root}/mlflow.db"
+    assert RunStore.open(root).uri == f"sqlite:///{root}/mlflow.db"
 
 
-def test_a_deleted_experiment_is_told(root: Path, store: Store) -> None:
+def test_a_deleted_experiment_is_an_error(root: Path, store: RunStore) -> None:
     """A store whose experiment is in MLflow's bin says how to get it back."""
-    store.client.delete_experiment(store.experiment_id)
+    store.mlflow.delete_experiment(store.experiment_id)
     with pytest.raises(RuntimeError, match=f"is deleted: run `mlflow experiments restore -x {store.experiment_id}`"):
-        Store.open(root)
+        RunStore.open(root)
 
 
-def test_a_store_of_another_version_is_told(root: Path, tmp_path: Path) -> None:
+def test_a_store_of_another_version_is_an_error(root: Path, tmp_path: Path) -> None:
     """A database that another version of MLflow wrote is refused with the command that brings it up to date."""
     query(root, "UPDATE alembic_version SET version_num = 'other'")
     place = root.rename(tmp_path / "elsewhere")  # MLflow does not look twice at a database that it has opened
     with pytest.raises(RuntimeError, match=f"another version of MLflow; copy .* `mlflow db upgrade sqlite:///{place}"):
-        Store.open(place)
+        RunStore.open(place)
 
 
-def test_a_moved_store_takes_its_files_along(root: Path, store: Store, tmp_path: Path) -> None:
+def test_a_moved_store_takes_its_files_along(root: Path, store: RunStore, tmp_path: Path) -> None:
     """After a move old artifacts are found and new ones written in the new place, also one with an awkward name."""
     old = store.start_run("a", "c", {})
     old.log_text("old", "old.txt")
     place = root.rename(tmp_path / "it's 50% né #2")
-    store = Store.open(place)
+    store = RunStore.open(place)
     new = store.start_run("b", "c", {})  # not the old run: MLflow remembers its folder while the process lives
     new.log_text("new", "folder/new.txt")
     assert store.download(old.run_id, "old.txt", tmp_path / "out").read_text() == "old"
@@ -159,7 +114,7 @@ def test_a_moved_store_takes_its_files_along(root: Path, store: Store, tmp_path:
     assert not root.exists()
 
 
-def test_a_run_carries_what_identifies_it(store: Store) -> None:
+def test_a_run_carries_what_identifies_it(store: RunStore) -> None:
     """Params are written as in YAML, however many; tags say configuration, attempt and writer."""
     params: dict[str, object] = {"a": 0.1, "b": True, "c": None, "d": "text", "e": [1, 2]}
     run = store.start_run("a", "c", params | {f"p{i}": i for i in range(150)}, {"git.commit": "abc"})
@@ -174,29 +129,7 @@ def test_a_run_carries_what_identifies_it(store: Store) -> None:
     assert (record.status, record.live, record.key) == ("RUNNING", False, "")
 
 
-def test_a_second_attempt_supersedes_the_first_when_it_finishes(store: Store) -> None:
-    """The second run of a configuration is named so, and becomes the live one only when it has finished."""
-    first = store.start_run("a", "c", {})
-    assert first.finish(key="k1")
-    with pytest.raises(ZeroDivisionError), store.start_run("a", "c", {}) as second:
-        second.log_metrics({"m": 1 / 0})
-    third = store.start_run("a", "c", {})
-    assert (second.name, third.name) == ("a #2", "a #3")
-    assert [record.name for record in store.runs() if record.live] == ["a"]
-    assert third.finish(key="k1")
-    assert [(record.name, record.status, record.live) for record in store.attempts("c")] == [
-        ("a #3", "FINISHED", True),
-        ("a #2", "FAILED", False),
-        ("a", "FINISHED", False),
-    ]
-    found = store.find("k1")
-    assert found is not None
-    assert found.run_id == third.run_id
-    assert store.find("k2") is None
-    assert store.resolve("a #2").run_id == second.run_id
-
-
-def test_curves_come_back_as_they_went(store: Store) -> None:
+def test_curves_come_back_as_they_went(store: RunStore) -> None:
     """History is in order of step; what is recorded twice is there once; NaN and infinity pass."""
     run = store.start_run("a", "c", {})
     run.log_steps([(step, {"curves/train_loss": 1 / step, "odd": float("inf")}) for step in (1, 2, 10)])
@@ -207,47 +140,7 @@ def test_curves_come_back_as_they_went(store: Store) -> None:
     assert curve["absent"] == []
 
 
-def test_a_killed_run_is_swept_and_resumed(store: Store) -> None:
-    """A run whose process is gone is KILLED as of its last metric; resumed, it runs and finishes as one run."""
-    run = store.start_run("a", "c", {})
-    run.log_metrics({"m": 1.0}, 1, timestamp=1234)
-    host, boot, _, _ = processes.identity().split()
-    store.set_tags(run.run_id, {processes.TAG: f"{host} {boot} 999999999 1"})  # above the largest process number
-    assert [record.run_id for record in store.sweep_dead_runs()] == [run.run_id]
-    killed = store.existing(run.run_id)
-    assert (killed.status, killed.end_time) == ("KILLED", 1234)
-    resumed = store.resume_run(run.run_id)
-    again = store.existing(run.run_id)
-    assert (again.status, again.tags[processes.TAG]) == ("RUNNING", processes.identity())
-    assert KILLED not in again.tags
-    assert store.sweep_dead_runs() == []
-    assert resumed.finish(key="k")
-    assert [(record.name, record.live) for record in store.runs()] == [("a", True)]
-
-
-def test_a_run_of_another_process_is_not_taken(store: Store) -> None:
-    """A run that a live process writes, or one on another machine, cannot be resumed."""
-    run = store.start_run("a", "c", {})
-    store.set_tags(run.run_id, {processes.TAG: "elsewhere boot 1 2"})
-    with pytest.raises(RuntimeError, match=r"run a \(.*, running\) is being written by another process"):
-        store.resume_run(run.run_id)
-
-
-def test_a_later_stage_leaves_the_end_alone(store: Store) -> None:
-    """Adding to a finished run changes neither its status nor when it ended."""
-    run = store.start_run("a", "c", {})
-    run.finish(key="k")
-    before = store.existing(run.run_id)
-    with store.continue_run(run.run_id) as more:
-        more.log_metrics({"final/test_accuracy": 0.8})
-        more.set_description("# Result")
-    after = store.existing(run.run_id)
-    assert (after.status, after.end_time, after.live) == ("FINISHED", before.end_time, True)
-    assert after.metrics == {"final/test_accuracy": 0.8}
-    assert after.tags["mlflow.note.content"] == "# Result"
-
-
-def test_pictures_form_a_series_without_doubles(store: Store, tmp_path: Path) -> None:
+def test_pictures_form_a_series_without_doubles(store: RunStore, tmp_path: Path) -> None:
     """Each step has one picture under MLflow's names, with the tag that makes the UI show them."""
     pictures = []
     for step in range(3):
@@ -262,11 +155,11 @@ def test_pictures_form_a_series_without_doubles(store: Store, tmp_path: Path) ->
     assert store.existing(run.run_id).tags["mlflow.loggedImages"] == "True"
 
 
-def test_data_sets_are_inputs(store: Store) -> None:
-    """A data set stands among the run's inputs, with its use, digest and facts."""
+def test_data_sets_are_inputs(store: RunStore) -> None:
+    """A data set is among the run's inputs, with its use, digest and facts."""
     run = store.start_run("a", "c", {})
     run.log_input_dataset("digits train", "f" * 64, "data/digits", context="training", profile={"num_rows": 5})
-    (entry,) = store.client.get_run(run.run_id).inputs.dataset_inputs
+    (entry,) = store.mlflow.get_run(run.run_id).inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.dataset.profile) == (
         "digits train",
         "f" * 36,
@@ -275,8 +168,8 @@ def test_data_sets_are_inputs(store: Store) -> None:
     assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "training")]
 
 
-def test_the_model_is_one_that_mlflow_loads(store: Store, tmp_path: Path) -> None:
-    """The logged model predicts, refuses what its signature does not say, and knows its run and metrics."""
+def test_the_model_is_one_that_mlflow_loads(store: RunStore, tmp_path: Path) -> None:
+    """The logged model predicts, refuses what its signature does not say, and knows its run."""
     from mlflow import pyfunc
     from mlflow.exceptions import MlflowException
     from safetensors.numpy import save_file
@@ -293,11 +186,9 @@ def test_the_model_is_one_that_mlflow_loads(store: Store, tmp_path: Path) -> Non
             output_example=np.zeros((1, 3), np.float32),
             pip_requirements=["mlflow", "numpy", "safetensors"],
         )
-    run.log_metrics({"final/test_accuracy": 0.8}, of_model=True)
     assert run.finish(), run.lost
-    (model,) = store.client.search_logged_models([store.experiment_id])
+    (model,) = store.mlflow.search_logged_models([store.experiment_id])
     assert (model.name, model.source_run_id, str(model.status)) == ("model", run.run_id, "READY")
-    assert [(metric.key, metric.value) for metric in model.metrics] == [("final/test_accuracy", 0.8)]
     folder = Path(model.artifact_location)
     assert (folder / "requirements.txt").read_text().split() == ["mlflow", "numpy", "safetensors"]
     assert not list(folder.rglob("*.pkl"))
@@ -307,7 +198,9 @@ def test_the_model_is_one_that_mlflow_loads(store: Store, tmp_path: Path) -> Non
         loaded.predict(np.ones((5, 2, 3), np.float32))
 
 
-def test_no_credential_is_recorded(store: Store, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credential_is_recorded(
+    store: RunStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither the database nor any artifact holds a password of the environment, whatever carried it there."""
     monkeypatch.setenv("MIRROR_PASSWORD", SECRET)
     (tmp_path / "params.yaml").write_text(f"sources: https://ann:{SECRET}@mirror/")
@@ -324,7 +217,7 @@ def test_no_credential_is_recorded(store: Store, root: Path, tmp_path: Path, mon
     assert not [path.name for path in files if SECRET.encode() in path.read_bytes()]
 
 
-def test_a_store_that_fails_for_a_while_loses_nothing(store: Store, root: Path) -> None:
+def test_a_store_that_fails_for_a_while_loses_nothing(store: RunStore, root: Path) -> None:
     """A database that takes no metrics while training does not stop it; when it does again, all arrive at the end."""
     run = store.start_run("a", "c", {})
     run.log_metrics({"m": 1.0}, 1)
@@ -338,16 +231,16 @@ def test_a_store_that_fails_for_a_while_loses_nothing(store: Store, root: Path) 
     assert store.existing(run.run_id).live
 
 
-def test_a_run_that_is_deleted_in_the_ui_does_not_stop_the_training(store: Store) -> None:
+def test_a_run_that_is_deleted_in_the_ui_does_not_stop_the_training(store: RunStore) -> None:
     """Somebody may delete a run while it is written: it is lost, and no error."""
     run = store.start_run("a", "c", {})
-    store.client.delete_run(run.run_id)
+    store.mlflow.delete_run(run.run_id)
     run.log_metrics({"m": 1.0})
     assert "must be in the 'active' state" in str(run.lost)
     assert not run.finish()
 
 
-def test_what_mlflow_refuses_is_the_callers_fault(store: Store) -> None:
+def test_what_mlflow_refuses_is_the_callers_fault(store: RunStore) -> None:
     """A tag name that MLflow does not take is an error of ours, not an outage."""
     run = store.start_run("a", "c", {})
     with pytest.raises(ValueError, match="MLflow does not take this"):
@@ -365,7 +258,7 @@ def test_what_mlflow_refuses_is_the_callers_fault(store: Store) -> None:
         ("silent", "", "does not answer: timed out; see that it runs, or unset MLFLOW_TRACKING_URI"),
     ],
 )
-def test_a_server_that_is_none_is_told_in_seconds(
+def test_a_server_that_is_none_is_an_error_in_seconds(
     behaviour: str, user: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before any work: one line says what the server does, where, and what to do, without the password."""
@@ -373,19 +266,19 @@ def test_a_server_that_is_none_is_told_in_seconds(
     with loopback.serve({}) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url(behaviour, user))
         with pytest.raises(RuntimeError, match=message) as caught:
-            Store.open(tmp_path)
+            RunStore.open(tmp_path)
     assert "wrong-password" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_server_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port where nothing listens is told in one line, long before MLflow itself would give up (4 minutes)."""
+def test_no_server_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port where nothing listens gives one line, long before MLflow itself would give up (4 minutes)."""
     address = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("//", f"//ann:{SECRET}@"))
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=f"server at {address} does not answer: Connection refused; see that"):
-        Store.open(tmp_path)
+        RunStore.open(tmp_path)
     assert time.monotonic() - started < 4  # it takes 0.1 s; the rest is for a busy machine
 
 
@@ -413,11 +306,11 @@ def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server takes all that a local store takes; when it dies, training goes on and is told what is lost."""
+    """A server takes all that a local store takes; when it dies, the training goes on and the run says what is lost."""
     with served(root) as (process, uri):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "remote")  # made by the server: it keeps the files, too
-        store = Store.open(tmp_path / "client")
+        store = RunStore.open(tmp_path / "client")
         assert store.ui_command() == ui.link(uri, store.experiment_id)
         run = store.start_run("a", "c", {"p": 1}, {"t": "x"})
         run.log_metrics({"m": 1.0}, 1)
@@ -444,8 +337,8 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
 
 def test_the_ui_of_a_server_is_only_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where a server keeps the runs, `serve_ui` prints the link and starts nothing."""
-    store = Store(None, "http://host:5000", "7", None)  # its client is never asked
-    monkeypatch.setattr(Store, "open", lambda root: store)
+    client = Client(None, "http://host:5000", "7", None)  # MLflow's client is never asked
+    monkeypatch.setattr(Client, "open", lambda root: client)
     serve_ui(Path())
     assert capsys.readouterr().out == f"MLflow UI: {ui.link('http://host:5000', '7')}\n"
 

@@ -12,6 +12,14 @@ from pathlib import Path
 import pytest
 
 from softmax_regression.tracking import database
+from softmax_regression.tracking.database import (
+    create_once,
+    database_file,
+    database_uri,
+    exclusive,
+    lock_file,
+    relocate,
+)
 
 SCHEMA = """
 CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
@@ -26,16 +34,16 @@ def create(path: Path) -> None:
         connection.executescript(SCHEMA)
 
 
-def locations(database: Path) -> list[str]:
+def locations(file: Path) -> list[str]:
     """Return all recorded locations: experiments', runs', models'."""
     query = "SELECT artifact_location FROM experiments UNION ALL SELECT artifact_uri FROM runs"
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         rows = connection.execute(f"{query} UNION ALL SELECT artifact_location FROM logged_models").fetchall()
     return [row[0] for row in rows]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> Path:
     """A store with an experiment, a run that has a file, and a model, in the folder `old`."""
     path = tmp_path / "old" / "mlflow.db"
     files = path.parent / "mlruns" / "1" / "r1" / "artifacts"
@@ -62,23 +70,23 @@ def database(tmp_path: Path) -> Path:
 )
 def test_a_database_is_found_from_the_root(uri: str, expected: str | None) -> None:
     """A relative file is meant from the project's root, wherever a stage runs; servers have no file."""
-    assert database.database_file(uri, Path("/root")) == (None if expected is None else Path(expected))
+    assert database_file(uri, Path("/root")) == (None if expected is None else Path(expected))
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "./mlruns", "mlruns"])
 def test_a_folder_is_no_store(uri: str) -> None:
     """MLflow's former kind of store is refused with what to do."""
     with pytest.raises(ValueError, match=r"a folder, which MLflow 3 no longer takes: unset it, or"):
-        database.database_file(uri, Path("/root"))
+        database_file(uri, Path("/root"))
 
 
 def test_awkward_paths_survive_their_uri() -> None:
     """Blanks, signs and accents come back as they were; what MLflow would misread is refused."""
     path = Path("/a b/50% n\u00e9#1/mlflow.db")
-    assert database.database_file(database.database_uri(path), Path("/root")) == path
+    assert database_file(database_uri(path), Path("/root")) == path
     for name in ("a?b", "a%20b"):
         with pytest.raises(ValueError, match=r"cannot keep runs in /a.*: move it to a path without"):
-            database.database_uri(Path(f"/{name}/mlflow.db"))
+            database_uri(Path(f"/{name}/mlflow.db"))
 
 
 def test_many_at_once_create_one_database(tmp_path: Path) -> None:
@@ -90,107 +98,118 @@ def test_many_at_once_create_one_database(tmp_path: Path) -> None:
         time.sleep(0.1)
         create(path)
 
-    database = tmp_path / "mlflow.db"
-    threads = [threading.Thread(target=database.create_once, args=(database, slowly, 10)) for _ in range(8)]
+    file = tmp_path / "mlflow.db"
+    threads = [threading.Thread(target=create_once, args=(file, slowly, 10)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(made) == 1
-    assert locations(database) == []
+    assert locations(file) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlruns"]
 
 
 def test_an_interrupted_creation_leaves_nothing(tmp_path: Path) -> None:
     """A creation that fails leaves no database behind, and the next one succeeds; so does one on an empty file."""
-    database = tmp_path / "mlflow.db"
+    file = tmp_path / "mlflow.db"
 
     def fail(path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        database.create_once(database, fail, 1)
-    assert not database.exists()
-    database.touch()
-    database.create_once(database, create, 1)
-    assert locations(database) == []
+        create_once(file, fail, 1)
+    assert not file.exists()
+    file.touch()
+    create_once(file, create, 1)
+    assert locations(file) == []
 
 
 def test_a_creation_that_hangs_is_not_waited_for_without_end(tmp_path: Path) -> None:
-    """While another holds the lock, a clear error comes after the time given."""
-    database = tmp_path / "mlflow.db"
+    """While another holds the lock, a clear error comes after the time given, and nothing is made."""
+    file = tmp_path / "mlflow.db"
+    lock = lock_file(file)
     with (
-        database.alone(database.lock_file(database)),
-        pytest.raises(RuntimeError, match=r"has been creating .* remove .*lock"),
+        exclusive(lock),
+        pytest.raises(RuntimeError, match=f"another process has held {lock} for 0 seconds: end it, or wait, and"),
     ):
-        database.create_once(database, create, 0.1)
+        create_once(file, create, 0.1)
+    assert not file.exists()
+
+
+def test_a_turn_ends_with_its_block(tmp_path: Path) -> None:
+    """A lock is free again after the block that held it, also where an error ended it."""
+    lock = tmp_path / "folder" / "lock"
+    with pytest.raises(ZeroDivisionError), exclusive(lock):
+        raise ZeroDivisionError
+    with exclusive(lock, wait=0):
+        pass
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"no database" * 100, "cannot be read"), (None, "not MLflow's")])
 def test_a_foreign_file_is_not_touched(tmp_path: Path, content: bytes | None, message: str) -> None:
     """A file that is no database, or another program's, is refused by name and stays as it is."""
-    database = tmp_path / "mlflow.db"
+    file = tmp_path / "mlflow.db"
     if content is None:
-        with closing(sqlite3.connect(database)) as connection:
+        with closing(sqlite3.connect(file)) as connection:
             connection.execute("CREATE TABLE other (x)")
     else:
-        database.write_bytes(content)
-    before = database.read_bytes()
+        file.write_bytes(content)
+    before = file.read_bytes()
     with pytest.raises(RuntimeError, match=message):
-        database.create_once(database, create, 1)
-    assert database.read_bytes() == before
+        create_once(file, create, 1)
+    assert file.read_bytes() == before
 
 
-def test_a_store_in_its_place_is_not_changed(database: Path) -> None:
-    """Mending what is whole changes no byte."""
-    before = database.read_bytes()
-    assert database.mend(database) == 0
-    assert database.read_bytes() == before
+def test_a_store_in_its_place_is_not_changed(file: Path) -> None:
+    """Correcting what is right changes no byte."""
+    before = file.read_bytes()
+    assert relocate(file) == 0
+    assert file.read_bytes() == before
 
 
-def test_a_moved_store_points_to_its_new_place(database: Path, tmp_path: Path) -> None:
+def test_a_moved_store_points_to_its_new_place(file: Path, tmp_path: Path) -> None:
     """All three kinds of location follow the folder, once."""
     new = tmp_path / "it's new" / "mlflow.db"
-    database.parent.rename(new.parent)
+    file.parent.rename(new.parent)
     root = new.parent / "mlruns"
-    assert database.mend(new) == 3
+    assert relocate(new) == 3
     assert locations(new) == [f"{root}/1", f"{root}/1/r1/artifacts", f"{root}/1/models/m1/artifacts"]
-    assert database.mend(new) == 0
+    assert relocate(new) == 0
 
 
-def test_a_copied_store_leaves_the_original_alone(database: Path, tmp_path: Path) -> None:
+def test_a_copied_store_leaves_the_original_alone(file: Path, tmp_path: Path) -> None:
     """The copy points to its own files, the original to its own."""
     copy = tmp_path / "copy" / "mlflow.db"
-    shutil.copytree(database.parent, copy.parent)
-    before = locations(database)
-    database.mend(copy)
+    shutil.copytree(file.parent, copy.parent)
+    before = locations(file)
+    relocate(copy)
     assert locations(copy)[:2] == [f"{copy.parent}/mlruns/1", f"{copy.parent}/mlruns/1/r1/artifacts"]
-    assert locations(database) == before
+    assert locations(file) == before
 
 
-def test_files_that_stayed_behind_are_still_found(database: Path, tmp_path: Path) -> None:
+def test_files_that_stayed_behind_are_still_found(file: Path, tmp_path: Path) -> None:
     """Where the database alone was copied, old runs keep their files there, new ones write here."""
     copy = tmp_path / "copy" / "mlflow.db"
     copy.parent.mkdir()
-    shutil.copy(database, copy)
-    database.mend(copy)
+    shutil.copy(file, copy)
+    relocate(copy)
     experiment, run, _ = locations(copy)
     assert experiment == f"{copy.parent}/mlruns/1"
-    assert run == f"{database.parent}/mlruns/1/r1/artifacts"
+    assert run == f"{file.parent}/mlruns/1/r1/artifacts"
 
 
 @pytest.mark.parametrize("location", ["/data/team/1", "s3://bucket/mlruns/1", "mlflow-artifacts:/1", "/mlruns"])
-def test_a_location_of_somebodys_choice_stays(database: Path, location: str) -> None:
+def test_a_location_of_somebodys_choice_stays(file: Path, location: str) -> None:
     """Only locations in a folder mlruns beside a database are ours to change."""
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE experiments SET artifact_location = ?", (location,))
-    assert database.mend(database) == 0
+    assert relocate(file) == 0
 
 
-def test_a_locked_database_is_told(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that another program does not let go is named in one line."""
-    monkeypatch.setattr(store, "_BUSY", 0.05)
-    with closing(sqlite3.connect(database)) as holder:
+    monkeypatch.setattr(database, "_BUSY", 0.05)
+    with closing(sqlite3.connect(file)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RuntimeError, match=r"mlflow\.db cannot be used: database is locked; see who"):
-            database.mend(database)
+            relocate(file)

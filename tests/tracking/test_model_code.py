@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import pytest
 from safetensors.numpy import save_file
 from scipy.special import softmax
 
-from softmax_regression.tracking import servable
+from softmax_regression.artifacts.model import read_model
+from softmax_regression.tracking import stage_logs
 
 NAMES = ("T-shirt/top", "class", "Bag")  # one of them is also the name of a column
 SHAPE = (4, 3)
@@ -30,30 +31,52 @@ BIAS = np.array([0.5, -0.5, 0.0], dtype=np.float32)
 IMAGES = np.random.default_rng(1).integers(0, 256, size=(5, *SHAPE), dtype=np.uint8)
 
 
-def save(
-    folder: Path, weight: np.ndarray, bias: np.ndarray | None, shape: tuple[int, ...] = SHAPE, scale: float = 255.0
-) -> Path:
-    """Save a model as the pipeline logs it and return its path."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's import, and its hint that integer columns cannot hold gaps
+class SavedAsModel:
+    """As much of a run as logging a model takes: it is saved to a folder, as MLflow keeps it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log_model(
+        self,
+        name: str,
+        *,
+        python_model: Path,
+        artifacts: Mapping[str, Path],
+        input_example: np.ndarray,
+        output_example: Any,
+        pip_requirements: Sequence[str],
+    ) -> None:
+        """Save it under its name."""
         import mlflow.pyfunc
         from mlflow.models import infer_signature
 
-        save_file({"weight": weight} | ({} if bias is None else {"bias": bias}), folder / "model.safetensors")
-        description = {"data": "made", "class_names": NAMES, "example_shape": shape, "scale": scale}
-        (folder / "model.json").write_text(json.dumps(description))
-        example = servable.input_example(shape, scale)
         mlflow.pyfunc.save_model(
-            folder / "model",
-            python_model=str(servable.CODE),
-            artifacts={
-                "weights": str(folder / "model.safetensors"),
-                "description": str(folder / "model.json"),
-            },
-            signature=infer_signature(example, servable.output_example(NAMES)),
-            input_example=example,
-            pip_requirements=servable.pip_requirements(),
+            self.folder / name,
+            python_model=str(python_model),
+            artifacts={key: str(path) for key, path in artifacts.items()},
+            signature=infer_signature(input_example, output_example),
+            input_example=input_example,
+            pip_requirements=list(pip_requirements),
         )
+
+
+def save(
+    folder: Path,
+    weight: np.ndarray = WEIGHT,
+    bias: np.ndarray | None = BIAS,
+    shape: tuple[int, ...] = SHAPE,
+    scale: float = 255.0,
+    hidden: Mapping[str, np.ndarray] | None = None,
+) -> Path:
+    """Save a model as the pipeline logs it and return its path."""
+    tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    save_file(tensors | dict(hidden or {}), folder / "model.safetensors")
+    description = {"data": "made", "class_names": NAMES, "example_shape": shape, "scale": scale}
+    (folder / "model.json").write_text(json.dumps(description))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's import, and its hint that integer columns cannot hold gaps
+        stage_logs._log_model(SavedAsModel(folder), folder)  # type: ignore[arg-type]  # all that it needs of a run
     return folder / "model"
 
 
@@ -67,7 +90,7 @@ def load(path: Path) -> Any:
 @pytest.fixture(scope="module")
 def image_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the path of a saved model of 4 x 3 images and three classes."""
-    return save(tmp_path_factory.mktemp("images"), WEIGHT, BIAS)
+    return save(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +108,7 @@ def test_it_answers_raw_images_with_label_class_and_probabilities(image_model: P
     np.testing.assert_allclose(answer.iloc[:, 2:].to_numpy(), expected, rtol=1e-12)
     assert list(answer["class"]) == list(expected.argmax(axis=1))
     assert list(answer["label"]) == [NAMES[k] for k in expected.argmax(axis=1)]
-    assert answer.dtypes.equals(servable.output_example(NAMES).dtypes)
+    assert answer.dtypes.equals(stage_logs._output_example(read_model(image_model.parent)).dtypes)
 
 
 def test_an_answer_does_not_depend_on_its_batch(image_model: Path) -> None:
@@ -144,7 +167,7 @@ def test_it_refuses_the_same_without_the_signature(image_model: Path, examples: 
 
 def test_pixels_above_a_small_scale_are_refused(tmp_path: Path) -> None:
     """Where pixels go from 0 to 16, as in the digits, 255 is refused though uint8 can hold it."""
-    model = load(save(tmp_path, WEIGHT, BIAS, scale=16.0))
+    model = load(save(tmp_path, scale=16.0))
     assert len(model.predict(IMAGES // 16)) == 5
     with pytest.raises(Exception, match=f"the input holds {IMAGES.max()}; give pixels of 0 to 16"):
         model.predict(IMAGES)
@@ -160,6 +183,20 @@ def test_features_are_taken_as_they_are_and_must_be_finite(feature_model: Path) 
         load(feature_model).predict(np.array([[np.nan, 0.0]]))
 
 
+def test_hidden_layers_are_followed_by_relu(tmp_path: Path) -> None:
+    """A network of two hidden layers answers as the formula says, and as the model does inside the package."""
+    draw = np.random.default_rng(2)
+    first, second, last = (draw.normal(size=size).astype(np.float32) for size in ((7, 12), (5, 7), (3, 5)))
+    bias = draw.normal(size=7).astype(np.float32)
+    hidden = {"hidden.0.weight": first, "hidden.0.bias": bias, "hidden.1.weight": second}
+    answer = load(save(tmp_path, last, hidden=hidden)).predict(IMAGES)
+    inside = np.maximum(IMAGES.reshape(5, 12) / 255 @ first.T.astype(np.float64) + bias, 0)
+    expected = softmax(np.maximum(inside @ second.T.astype(np.float64), 0) @ last.T.astype(np.float64) + BIAS, axis=1)
+    probabilities = answer.iloc[:, 2:].to_numpy()
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-12)  # float64, sums of at most 12 terms
+    np.testing.assert_allclose(probabilities, read_model(tmp_path).probabilities(IMAGES), rtol=1e-12)
+
+
 def test_mlflow_predict_runs_in_a_bare_environment(image_model: Path, tmp_path: Path) -> None:
     """`mlflow models predict` answers the saved example where neither this package nor torch can be imported."""
     blocked = "import sys; sys.modules.update(dict.fromkeys(['softmax_regression', 'torch']))"
@@ -168,8 +205,8 @@ def test_mlflow_predict_runs_in_a_bare_environment(image_model: Path, tmp_path: 
     code = f"{blocked}; from mlflow.cli import cli; cli({arguments!r})"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
     (answer,) = json.loads((tmp_path / "answer.json").read_text())["predictions"]
-    example = servable.input_example(SHAPE, 255.0)
-    expected = softmax(example.reshape(12) / 255 @ WEIGHT.T.astype(np.float64) + BIAS)
+    ramp = np.linspace(0, 255, 12).astype(np.uint8)  # the saved example
+    expected = softmax(ramp / 255 @ WEIGHT.T.astype(np.float64) + BIAS)
     assert answer["label"] == NAMES[int(expected.argmax())]
     assert answer["P(Bag)"] == pytest.approx(expected[2], rel=1e-12)
 

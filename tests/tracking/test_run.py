@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,20 @@ class Shelf:
         return note
 
 
-def run_on(shelf: Shelf, **how: bool) -> Run:
-    """Return a run that is written to the shelf."""
-    return Run(shelf, "r1", "name", **how)  # type: ignore[arg-type]  # as much of a store as a run needs
+def run_on(shelf: Shelf, *, new: bool = False, ends: bool = True) -> Run:
+    """Return a run that is written to the shelf; one that `ends` is finished there, too."""
+    on_finish = shelf.__getattr__("finish") if ends else None
+    return Run(shelf, "r1", "name", on_finish=on_finish, new=new)  # type: ignore[arg-type]  # all that a run needs
 
 
 def test_metrics_of_many_steps_are_one_call() -> None:
-    """Several steps, several names: one call, with the time given."""
+    """Several steps, several names: one call, with the present time in ms."""
     shelf = Shelf()
-    run_on(shelf, new=True).log_steps([(1, {"a": 1, "b": 2}), (2, {"a": 3})], timestamp=5)
-    assert shelf.calls == [("log_batch", [("a", 1, 1.0), ("b", 1, 2.0), ("a", 2, 3.0)], 5, None)]
+    before = time.time()
+    run_on(shelf, new=True).log_steps([(1, {"a": 1, "b": 2}), (2, {"a": 3})])
+    ((call, points, timestamp),) = shelf.calls
+    assert (call, points) == ("log_batch", [("a", 1, 1.0), ("b", 1, 2.0), ("a", 2, 3.0)])
+    assert int(before * 1000) <= timestamp <= time.time() * 1000
 
 
 def test_what_a_resumed_run_has_is_not_recorded_again() -> None:
@@ -54,12 +59,9 @@ def test_what_a_resumed_run_has_is_not_recorded_again() -> None:
     shelf = Shelf()
     shelf.old = {"a": [(1, 0.5)]}
     run = run_on(shelf)
-    run.log_metrics({"a": 0.5, "b": 0.5}, 1, timestamp=1)
-    run.log_metrics({"a": 0.6, "b": 0.5}, 1, timestamp=2)
-    assert shelf.calls == [
-        ("log_batch", [("b", 1, 0.5)], 1, None),
-        ("log_batch", [("a", 1, 0.6)], 2, None),
-    ]
+    run.log_metrics({"a": 0.5, "b": 0.5}, 1)
+    run.log_metrics({"a": 0.6, "b": 0.5}, 1)
+    assert [call[:2] for call in shelf.calls] == [("log_batch", [("b", 1, 0.5)]), ("log_batch", [("a", 1, 0.6)])]
 
 
 @pytest.mark.parametrize("name", ["", "loss%", "a\nb", "précision"])
@@ -77,16 +79,17 @@ def test_a_store_that_goes_away_is_asked_once_more_at_the_end() -> None:
     run = run_on(shelf, new=True)
     shelf.away = "the server does not answer"
     for epoch in range(5):
-        run.log_metrics({"a": epoch}, epoch, timestamp=1)
+        run.log_metrics({"a": epoch}, epoch)
     assert (shelf.tries, run.lost) == (1, "the server does not answer")
     shelf.away = ""
     assert run.finish(key="k")
     assert run.lost is None
-    assert [call for call, *_ in shelf.calls] == ["log_batch"] * 5 + ["set_tags", "end_run", "supersede"]
+    assert [call for call, *_ in shelf.calls] == ["log_batch"] * 5 + ["finish"]
+    assert shelf.calls[-1][1] == "k"
     assert [call[1] for call in shelf.calls[:5]] == [[("a", epoch, float(epoch))] for epoch in range(5)]
 
 
-def test_a_store_that_stays_away_is_told() -> None:
+def test_a_store_that_stays_away_is_no_error() -> None:
     """The run ends without an error and says what was lost."""
     shelf = Shelf()
     shelf.away = "disk full"
@@ -102,7 +105,7 @@ def test_a_fault_of_the_caller_is_raised_once() -> None:
     run = run_on(shelf, new=True)
     shelf.__dict__["end_run"] = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        run.finish()
+        run.finish("FAILED")
     run.set_tags({"a": "b"})
     assert shelf.calls[-1] == ("set_tags", {"a": "b"})
 

@@ -30,11 +30,13 @@ def test_the_view_is_always_the_same() -> None:
     assert ui.view_tag() == ui.view_tag()
 
 
-def test_a_port_in_use_is_told_at_once(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_at_once(tmp_path: Path) -> None:
     """The UI is not started on a port that is taken."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(RuntimeError, match=rf"port {port} of 127.0.0.1 is not to be had: Address already in use"):
+        with pytest.raises(
+            RuntimeError, match=rf"port {port} of 127.0.0.1 is not available \(Address already in use\)"
+        ):
             ui.serve("sqlite:///nowhere.db", tmp_path, "link", "127.0.0.1", port)

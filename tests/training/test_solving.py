@@ -1,8 +1,6 @@
 """One training by the solver that the params name."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 import small_data
 
-from softmax_regression.artifacts.outcome import Epoch, Outcome
+from softmax_regression.artifacts.outcome import History, Outcome
 from softmax_regression.data.datasets import Dataset, assemble
 from softmax_regression.download.registry import entry_of
 from softmax_regression.params import Params, load_params
@@ -34,16 +32,15 @@ def params_with(**sections: dict[str, Any]) -> Params:
     return Params.model_validate(values)
 
 
-def solved(params: Params, dataset: Dataset, tmp_path: Path, heard: list[Sequence[Epoch]] | None = None) -> Outcome:
-    """Solve and collect what is told."""
-    told = heard if heard is not None else []
+def solved(params: Params, dataset: Dataset, tmp_path: Path, seen: list[History] | None = None) -> Outcome:
+    """Solve; `seen` collects the histories that are passed on."""
     return solve(
         dataset,
         params.data.validation_size,
         params.model,
         params.optimizer,
         params.train,
-        on_epoch=lambda history: told.append(list(history)),
+        on_epoch=seen.append if seen is not None else lambda history: None,
         checkpoint=tmp_path,
     )
 
@@ -54,12 +51,14 @@ def test_program_b_reaches_its_figures(bias: bool, loss: float, accuracy: float,
     params = params_with(train={"solver": "full_batch_numpy", "epochs": 1000}, model={"bias": bias})
     entry = entry_of("make_classification")
     assert entry.make is not None
-    dataset = assemble("make_classification", entry.make(params.data.make_classification.model_dump()))
-    outcome = solved(params, dataset, tmp_path)
-    last = outcome.history[-1]
-    assert len(outcome.history) == 1000
-    assert last["train_loss"] == pytest.approx(loss, abs=5e-5)  # the reference gives four digits
-    assert last["test_accuracy"] == accuracy
+    made = entry.make(params.download.make_classification.model_dump())
+    outcome = solved(params, assemble("make_classification", made, scale=entry.scale), tmp_path)
+    assert len(outcome.history.epochs) == 1000
+    assert outcome.history.held_out == "test"
+    assert outcome.history.last.train_loss == pytest.approx(loss, abs=5e-5)  # the reference gives four digits
+    assert outcome.history.last.held_out_accuracy == accuracy
+    assert set(outcome.tensors) == ({"weight", "bias"} if bias else {"weight"})
+    assert len(outcome.snapshots) <= 20
 
 
 def test_both_solvers_find_the_same_optimum(tmp_path: Path) -> None:
@@ -69,19 +68,28 @@ def test_both_solvers_find_the_same_optimum(tmp_path: Path) -> None:
     torch_outcome = solved(params_with(train=train, model=model), SMALL, tmp_path)
     numpy_outcome = solved(params_with(train={**train, "solver": "full_batch_numpy"}, model=model), SMALL, tmp_path)
     # 30 steps in float32 against float64
-    np.testing.assert_allclose(torch_outcome.weight, numpy_outcome.weight, atol=1e-5)
+    for name in ("weight", "bias"):
+        assert torch_outcome.tensors[name].dtype == numpy_outcome.tensors[name].dtype == np.float32
+        np.testing.assert_allclose(torch_outcome.tensors[name], numpy_outcome.tensors[name], atol=1e-5)
+    one, other = torch_outcome.history, numpy_outcome.history
+    assert one.last.held_out_loss == pytest.approx(other.last.held_out_loss, abs=1e-5)
+    # SGD measures the training examples before each step, the full-batch solver after it.
+    assert one.last.train_loss == pytest.approx(other.epochs[-2].train_loss, abs=1e-5)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "full_batch_numpy"])
 def test_held_out_examples_are_measured_and_not_trained_on(solver: str, tmp_path: Path) -> None:
     """With a validation size the curve is of the validation examples; the test set is not looked at."""
     params = params_with(train={"solver": solver, "epochs": 2}, data={"validation_size": 30})
-    heard: list[Sequence[Epoch]] = []
-    outcome = solved(params, SMALL, tmp_path, heard)
-    assert [len(history) for history in heard] == [1, 2]
-    assert "validation_accuracy" in outcome.history[0]
-    assert "test_accuracy" not in outcome.history[0]
+    seen: list[History] = []
+    outcome = solved(params, SMALL, tmp_path, seen)
+    assert [len(history.epochs) for history in seen] == [1, 2]
+    assert outcome.history.held_out == "validation"
+    assert "validation_accuracy" in outcome.history.named(outcome.history.last)
     assert set(outcome.snapshots) == {0, 1, 2}
+    # Another test set changes nothing.
+    other = replace(SMALL, test=small_data.make_examples(30, (4, 4), 3, seed=9))
+    assert solved(params, other, tmp_path).history == outcome.history
 
 
 def test_the_full_batch_solver_refuses_what_it_has_not(tmp_path: Path) -> None:

@@ -1,97 +1,93 @@
-"""What makes an experiment: its params, data and code, and the weights that came of them.
+"""What an experiment is: what went in (params and data) and what came out (the weights), not who wrote it down.
 
-`experiment.json` is an output of the train stage and holds nothing random or dated, so that the same experiment
-gives the same bytes everywhere. Its digest is the experiment's key: MLflow runs carry it as a tag, and every later
-stage finds its run by it, whether the training ran here or DVC restored it from a cache.
+`experiment.json` is an output of the train stage and holds nothing random or dated, and no code: the same weights from
+the same params and data are the same experiment, whatever was edited around them. Its digest is the experiment's key.
+MLflow runs carry the key as a tag, and every later stage finds its run by it, whether the training ran here or DVC
+restored it from a cache.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel
+from softmax_regression.files import existing
+from softmax_regression.params import DataParams, ModelParams, OptimizerParams, TrainParams, flatten
 
-from softmax_regression.files import md5_of
-from softmax_regression.params import flatten
-
-NOT_IDENTITY = ("train.resume",)  # how a training is carried out, not what it is
+SEED = "train.seed"
+BY_TRAIN = "run `dvc repro train` (or `dvc pull`) to get it"
+_RENAMED = ("data.make_classification.", "download.make_classification.")  # a prefix before version 0.2, and today
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment. `params` maps dotted keys to values; `data` and `code` map file names to digests.
+    """One experiment. `params` maps dotted keys to values, `data` file names to digests.
 
-    `model` is the SHA-256 of model.safetensors, empty until the training has ended.
+    `model` is the SHA-256 of model.safetensors, empty until the training has ended. `code` is empty but for
+    experiments recorded before version 0.2, whose key contains it.
     """
 
     params: Mapping[str, Any]
     data: Mapping[str, str]
-    code: Mapping[str, str]
     model: str = ""
-
-    @property
-    def config_key(self) -> str:
-        """16 hexadecimal digits that stand for params, data and code: known before the training starts."""
-        return _digest(replace(self, model="").to_json())
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits that stand for the whole experiment, its weights too."""
-        return _digest(self.to_json())
+        """16 hexadecimal digits that stand for the experiment: params, data, weights."""
+        return digest(self.to_json())
+
+    @property
+    def configuration(self) -> str:
+        """16 hexadecimal digits that the seeds of one configuration share: params without the seed, and data."""
+        params = {key.replace(*_RENAMED): value for key, value in self.params.items() if key != SEED}
+        return digest(Experiment(params, self.data).to_json())
 
     def to_json(self) -> str:
         """Return the text of experiment.json: keys sorted, so that equal experiments are equal bytes."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        facts = {"params": dict(self.params), "data": dict(self.data), "model": self.model}
+        if self.code:
+            facts["code"] = dict(self.code)
+        return json.dumps(facts, indent=2, sort_keys=True) + "\n"
+
+
+def digest(text: str) -> str:
+    """Return 16 hexadecimal digits that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Read an experiment.json. Raises FileNotFoundError, or ValueError when it is none."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run `dvc repro train` (or `dvc pull`) to get it")
+    """Read an experiment.json. Raises FileNotFoundError, or ValueError when it is damaged."""
+    return parse_experiment(existing(path, BY_TRAIN).read_text(), str(path))
+
+
+def parse_experiment(text: str, origin: str) -> Experiment:
+    """Return the experiment of an experiment.json's text. Raises ValueError, naming `origin`, when it is damaged."""
     try:
-        return Experiment(**json.loads(path.read_text()))
+        return Experiment(**json.loads(text))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no experiment.json: {error}; run `dvc repro -f train`") from None
+        raise ValueError(f"{origin} is no experiment.json: {error}; run `dvc repro -f train`") from None
 
 
 def describe(
-    data: Mapping[str, Any], model: BaseModel, optimizer: BaseModel, train: BaseModel, report: Mapping[str, Any]
+    data: DataParams, model: ModelParams, optimizer: OptimizerParams, train: TrainParams, report: Mapping[str, Any]
 ) -> Experiment:
     """Return the experiment that these params make of the data set that the download stage's `report` is about.
 
-    `data` holds the data params that the training reads; those that a made data set was made from are in the report.
-    Params that only say how a training is carried out are left out.
+    What a made data set was made from is in the report. `train.device` is the device in use, not "auto".
     """
-    sections: dict[str, BaseModel | dict[str, Any]] = {
-        "data": {**data, **report.get("settings", {})},
-        "model": model,
-        "optimizer": optimizer,
-        "train": train,
-    }
-    params = {key: value for name, section in sections.items() for key, value in flatten(section, f"{name}.").items()}
-    return Experiment(
-        params={key: value for key, value in params.items() if key not in NOT_IDENTITY},
-        data={part: facts["sha256"] for part, facts in report["files"].items()},
-        code=code_digests("train"),
-    )
-
-
-def code_digests(stage: str, root: Path = Path()) -> dict[str, str]:
-    """Return the MD5, as in dvc.lock, of every code file that dvc.yaml declares for `stage`."""
-    declared = yaml.safe_load((root / "dvc.yaml").read_text())["stages"][stage]["deps"]
-    return {path: md5_of(root / path) for path in declared if path.endswith(".py")}
+    params = flatten({"data": data, "model": model, "optimizer": optimizer, "train": train})
+    del params["train.resume"]  # how a training is carried out, not what it is
+    params |= report.get("settings", {})
+    return Experiment(params, {part: facts["sha256"] for part, facts in report["files"].items()})
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:
-    """Return a short, deterministic name that tells runs apart at a glance.
+    """Return a short, deterministic name: the data set, then the solver, rate, epochs and what departs from plain SGD.
 
-    The data set and solver, then the rate, epochs and seed, then whatever departs from the plain recipe.
+    The seed comes last; see `name_without_seed`.
     """
     parts = [str(params["data.name"])]
     if params["train.solver"] == "full_batch_numpy":
@@ -108,7 +104,3 @@ def experiment_name(params: Mapping[str, Any]) -> str:
         parts += [f"warmup{params['optimizer.warmup_epochs']}"] if params["optimizer.warmup_epochs"] else []
     parts += [f"e{params['train.epochs']}", f"s{params['train.seed']}"]
     return " ".join(parts)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,161 +1,135 @@
 """What a training gives, and the files that keep it: the outputs of the train stage.
 
-Nothing in them is random or dated: the same params, code, data and platform give the same bytes.
+Nothing in them is random or dated: the same params, data and weights give the same bytes.
 Shapes: K classes, D features.
 """
 
-from __future__ import annotations
-
 import csv
-import io
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.data.datasets import Dataset
-from softmax_regression.files import sha256_of, write_atomically
+from softmax_regression.artifacts.experiment import BY_TRAIN, Experiment, read_experiment
+from softmax_regression.artifacts.model import Model, read_model, read_tensors, write_model, write_tensors
+from softmax_regression.data.datasets import Dataset, HeldOut
+from softmax_regression.files import existing, sha256_of, write_atomically, write_csv
 
-Array = npt.NDArray[np.float32]
+Array: TypeAlias = npt.NDArray[np.float32]
 MAX_SNAPSHOTS = 20
 
 
-class Epoch(TypedDict, total=False):
-    """The figures of one epoch. Losses in nats a example; `test_*` or `validation_*`, never both."""
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one epoch; losses in nats per example, accuracies in [0, 1].
+
+    Those of training are running averages while the weights move (of full-batch steps: measured after the step); those
+    of what was held out are measured after the epoch.
+    """
 
     epoch: int
     train_loss: float
     train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+    held_out_loss: float
+    held_out_accuracy: float
     learning_rate: float
 
 
 @dataclass(frozen=True)
+class History:
+    """A training's figures, one Epoch an epoch, and which examples were held out."""
+
+    held_out: HeldOut
+    epochs: tuple[Epoch, ...]
+
+    @property
+    def last(self) -> Epoch:
+        """The figures after the last epoch."""
+        return self.epochs[-1]
+
+    def named(self, row: Epoch) -> dict[str, float]:
+        """Return the figures of one epoch under the names of history.csv: test_* or validation_* for the held out."""
+        return dict(zip(_names(self.held_out), astuple(row), strict=True))
+
+    def columns(self) -> dict[str, list[float]]:
+        """Return the figures by column, as pictures take them."""
+        return {name: [getattr(row, name) for row in self.epochs] for name in _COLUMNS}
+
+
+_COLUMNS = [column.name for column in fields(Epoch)]
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """A finished training: weight (K, D), bias (K,) or None, one Epoch an epoch, some epochs' weights (K, D).
+    """A finished training: its arrays by name (see `model.Model`), its history, and some epochs' "weight".
 
     Snapshot 0 holds the initial weights.
     """
 
-    weight: Array
-    bias: Array | None
-    history: Sequence[Epoch]
+    tensors: Mapping[str, Array]
+    history: History
     snapshots: Mapping[int, Array]
 
 
 @dataclass(frozen=True)
-class Model:
-    """The trained layer with what it needs to be used: `features = pixels / scale`, in `example_shape`."""
+class Trained:
+    """The train stage's outputs, read back."""
 
-    weight: Array
-    bias: Array | None
-    data: str  # the data set's name
-    class_names: tuple[str, ...]
-    example_shape: tuple[int, ...]
-    scale: float
-
-    def logits(self, examples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        """Return the logits (N, K) of raw examples (N, *example_shape), in float64.
-
-        So the digits that are written down depend on no processor's order of additions.
-        """
-        features = examples.reshape(len(examples), -1).astype(np.float64) / self.scale
-        scores: npt.NDArray[np.float64] = features @ self.weight.astype(np.float64).T
-        return scores if self.bias is None else scores + self.bias
-
-    def probabilities(self, examples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        """Return softmax(logits) (N, K) in float64; the row maximum is subtracted, which cancels."""
-        logits = self.logits(examples)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return result
+    experiment: Experiment
+    model: Model
+    history: History
+    snapshots: Mapping[int, Array]
 
 
 def snapshot_epochs(epochs: int) -> set[int]:
-    """Return the epochs after which weights are kept: the first and last, and at most 20 in all."""
-    every = -(-epochs // MAX_SNAPSHOTS)
-    return {0, epochs, *range(0, epochs, every)}
+    """Return the epochs after which weights are kept: 0, the last, and evenly between, at most 20 in all."""
+    every = max(1, math.ceil(epochs / (MAX_SNAPSHOTS - 1)))
+    return {epochs, *range(0, epochs, every)}
 
 
 def write_outcome(folder: Path, outcome: Outcome, experiment: Experiment, dataset: Dataset) -> Experiment:
-    """Write the model, its description, the history and experiment.json; return the experiment, now complete."""
-    from safetensors.numpy import save
-
-    tensors = {"weight": outcome.weight} | ({} if outcome.bias is None else {"bias": outcome.bias})
-    write_atomically(folder / "model.safetensors", save(tensors))
-    facts = {
-        "data": dataset.name,
-        "class_names": dataset.class_names,
-        "example_shape": dataset.example_shape,
-        "scale": dataset.scale,
-    }
-    write_atomically(folder / "model.json", json.dumps(facts, indent=2) + "\n")
-    write_atomically(folder / "history.csv", _csv(outcome.history))
-    write_atomically(folder / "curves.csv", _csv(_held_out_columns(outcome.history)))
+    """Write the model, history, snapshots, the data's report and experiment.json; return the finished experiment."""
+    write_model(folder, outcome.tensors, dataset)
+    rows = [astuple(row) for row in outcome.history.epochs]
+    write_csv(folder / "history.csv", _names(outcome.history.held_out), rows)
+    write_csv(folder / "curves.csv", _COLUMNS, rows)  # one name for both kinds of held out, as dvc.yaml's plots need
+    write_tensors(folder / "snapshots.safetensors", {str(epoch): weight for epoch, weight in outcome.snapshots.items()})
+    write_atomically(folder / "data.json", json.dumps(dataset.report, indent=2) + "\n")
     finished = replace(experiment, model=sha256_of(folder / "model.safetensors"))
     write_atomically(folder / "experiment.json", finished.to_json())
     return finished
 
 
-def read_model(folder: Path) -> Model:
-    """Read the trained model from the train stage's folder.
-
-    Raises FileNotFoundError when it is not there, ValueError when it is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run `dvc repro train` (or `dvc pull`) to get it")
-    try:
-        tensors = load(path.read_bytes())
-        facts = json.loads((folder / "model.json").read_text())
-        return Model(
-            weight=tensors["weight"],
-            bias=tensors.get("bias"),
-            data=facts["data"],
-            class_names=tuple(facts["class_names"]),
-            example_shape=tuple(facts["example_shape"]),
-            scale=float(facts["scale"]),
-        )
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{folder} holds no readable model: {error}; run `dvc repro -f train`") from None
+def read_trained(folder: Path) -> Trained:
+    """Read the train stage's folder. Raises FileNotFoundError or ValueError, see the functions that read its files."""
+    return Trained(
+        experiment=read_experiment(folder / "experiment.json"),
+        model=read_model(folder),
+        history=read_history(folder / "history.csv"),
+        snapshots={int(epoch): weight for epoch, weight in read_tensors(folder / "snapshots.safetensors").items()},
+    )
 
 
-def read_history(path: Path) -> list[Epoch]:
-    """Read a history.csv; columns that are not there stay out."""
-    with path.open(newline="") as file:
+def read_history(path: Path) -> History:
+    """Read a history.csv; a column that is not there is NaN. Raises FileNotFoundError, or ValueError if damaged."""
+    with existing(path, BY_TRAIN).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [
-        Epoch(epoch=int(row["epoch"]), **{name: float(text) for name, text in row.items() if name != "epoch"})  # type: ignore[typeddict-item]  # the header names the keys
-        for row in rows
-    ]
+    held_out: HeldOut = "validation" if rows and "validation_accuracy" in rows[0] else "test"
+    try:
+        if not rows:
+            raise ValueError("it has no epochs")
+        epoch, *names = _names(held_out)
+        epochs = [Epoch(int(row[epoch]), *(float(row.get(name, math.nan)) for name in names)) for row in rows]
+        return History(held_out, tuple(epochs))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no history: {error}; run `dvc repro -f train`") from None
 
 
-def columns(history: Sequence[Epoch]) -> dict[str, list[float]]:
-    """Return the history by column, as the figures take it."""
-    return {name: [float(row[name]) for row in history] for name in history[0]}  # type: ignore[literal-required]  # every row has the first one's keys
-
-
-def _held_out_columns(history: Sequence[Epoch]) -> list[dict[str, object]]:
-    """Return the history with `held_out_*` for test or validation: dvc.yaml's plots need one name for both."""
-    names = {name: re.sub("^(test|validation)_", "held_out_", name) for name in history[0]}
-    return [{names[name]: value for name, value in row.items()} for row in history]
-
-
-def _csv(rows: Sequence[Mapping[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: repr(value) for name, value in row.items()} for row in rows)  # repr keeps every bit
-    return text.getvalue()
+def _names(held_out: HeldOut) -> list[str]:
+    """Return the columns of history.csv: those of Epoch, with what was held out by its name."""
+    return [name.replace("held_out", held_out) for name in _COLUMNS]

@@ -1,6 +1,4 @@
-"""What is wrong with the project, and how to mend it: git, DVC, Python, data, the store and the runs in it."""
-
-from __future__ import annotations
+"""what is wrong with the project, and how to fix it: git, DVC, Python, data, the store and the runs in it."""
 
 import os
 import shutil
@@ -10,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from softmax_regression.data.datasets import FOLDER
 from softmax_regression.files import md5_of_folder
 from softmax_regression.lineage import provenance, states
-from softmax_regression.lineage.sync import all_states, lacking
+from softmax_regression.lineage.states import all_states
+from softmax_regression.lineage.sync import lacking
 from softmax_regression.params import load_params
-from softmax_regression.tracking import processes
-from softmax_regression.tracking.client import Store
 from softmax_regression.tracking.database import DATABASE
+from softmax_regression.tracking.run_store import RunStore
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,11 @@ class Finding:
 
     what: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        mend = f"\n       mend it: {self.mend}" if self.mend else ""
-        return f"{'WRONG' if self.mend else 'ok   '}  {self.what}: {self.found}{mend}"
+        fix = f"\n       fix it: {self.fix}" if self.fix else ""
+        return f"{'WRONG' if self.fix else 'ok   '}  {self.what}: {self.found}{fix}"
 
 
 def doctor(root: Path) -> tuple[str, bool]:
@@ -37,7 +36,7 @@ def doctor(root: Path) -> tuple[str, bool]:
     findings = [
         finding for check in (_git, _dvc, _python, _params, _data, _runs) for finding in _carefully(check, root)
     ]
-    wrong = sum(bool(finding.mend) for finding in findings)
+    wrong = sum(bool(finding.fix) for finding in findings)
     last = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong" if wrong else "all is well"
     return "\n".join([*map(str, findings), last]), not wrong
 
@@ -107,10 +106,10 @@ def _params(root: Path) -> Iterator[Finding]:
 
 
 def _data(root: Path) -> Iterator[Finding]:
-    path = f"data/{load_params(root / 'params.yaml').data.name}"
+    path = FOLDER.as_posix()
     locked = states.workspace(root).digest("download", "outs", path)
     if not (root / path).is_dir():
-        yield Finding("data", f"{path} is not there yet; `dvc repro` gets it")
+        yield Finding("data", f"{path} is not there yet; `dvc repro` makes it")
     elif locked is None:
         yield Finding("data", f"{path} is there, and dvc.lock has no digest of it; `dvc repro` checks it")
     elif (found := md5_of_folder(root / path)) == locked:
@@ -122,15 +121,15 @@ def _data(root: Path) -> Iterator[Finding]:
 def _runs(root: Path) -> Iterator[Finding]:
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / DATABASE).exists():
         names = [state.name for state in all_states(root)]
-        mend = "`softmax-regression sync`" if names else ""
+        fix = "`softmax-regression sync`" if names else ""
         yield Finding(
-            "store", f"there is no {DATABASE} yet" + (f", but outputs of {', '.join(names)}" if names else ""), mend
+            "store", f"there is no {DATABASE} yet" + (f", but outputs of {', '.join(names)}" if names else ""), fix
         )
         return
-    store = Store.open(root)
+    store = RunStore.open(root)
     records = store.runs()
     yield Finding("store", f"{store.uri} holds {len(records)} runs; to see them: {store.ui_command()}")
-    dead = [r.name for r in records if r.status == "RUNNING" and processes.why_gone(r.tags.get(processes.TAG, ""))]
+    dead = [record.name for record, _ in store.dead_runs()]
     if dead:
         yield Finding(
             "dead runs", f"{', '.join(dead)}: RUNNING, but their processes have ended", "`softmax-regression sync`"
@@ -138,7 +137,7 @@ def _runs(root: Path) -> Iterator[Finding]:
     for state in all_states(root):
         record, missing = lacking(store, state)
         if missing:
-            has = f"its run {record.name} lacks {', '.join(sorted(missing))}" if record else "it has no run"
+            has = f"its run {record.name} lacks {', '.join(missing)}" if record else "it has no run"
             yield Finding(f"runs of {state.name}", has, f"`softmax-regression sync {state.name}`")
 
 

@@ -1,27 +1,26 @@
 """`predict IMAGE...`: what the trained model says about a person's own pictures, and what it saw of them."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from softmax_regression.artifacts.outcome import Model, read_model
+from softmax_regression.artifacts.model import Model, read_model
 from softmax_regression.evaluation.pictures import read_picture
+from softmax_regression.lineage.naming import resolve
+from softmax_regression.lineage.states import TRAIN, WORKSPACE
+from softmax_regression.plots import images, look
+from softmax_regression.tracking.run_store import RunStore
 
-TRAIN = Path("artifacts") / "train"
 SHOWN = 3  # classes a line names, the most probable first
 
 
-def predict_pictures(root: Path, pictures: Sequence[Path], run: str | None, output: Path) -> Iterator[str]:
+def predict_pictures(root: Path, pictures: Sequence[Path], ref: str, output: Path) -> Iterator[str]:
     """Yield what the model says about each picture, a few lines each, and draw what it saw into `output`.
 
-    The model is that of the workspace, or of the MLflow run that `run` names. Raises FileNotFoundError or ValueError
-    for a picture that is missing or is none.
+    The model is that of the run that `ref` names (see naming.py); the workspace's needs no store. Raises
+    FileNotFoundError or ValueError for a picture that is missing or damaged.
     """
-    from softmax_regression.plots import figures
-
-    model = read_model(root / TRAIN) if run is None else _model_of(root, run)
+    model = read_model(root / TRAIN) if ref == WORKSPACE else _model_of(root, ref)
     for path in pictures:
         picture = read_picture(path, model.example_shape)
         # What is seen is always 0 to 255; the model's pixels go up to its scale.
@@ -29,18 +28,16 @@ def predict_pictures(root: Path, pictures: Sequence[Path], run: str | None, outp
         best = probabilities.argsort()[::-1][:SHOWN]
         said = ", ".join(f"{model.class_names[k]} {probabilities[k]:.1%}" for k in best)
         stem = output / path.stem
-        figures.save(figures.own_picture(picture.original, picture.seen, probabilities, model.class_names), stem)
+        look.save(images.own_picture(picture.original, picture.seen, probabilities, model.class_names), stem)
         yield f"{path}: {said}"
         if picture.notes:
             yield f"  {'; '.join(picture.notes)}"
         yield f"  what the model saw: {stem}.png"
 
 
-def _model_of(root: Path, run: str) -> Model:
-    from softmax_regression.tracking.client import Store
-
-    store = Store.open(root)
-    record = store.resolve(run)
+def _model_of(root: Path, ref: str) -> Model:
+    store = RunStore.open(root)
+    record = resolve(store, root, ref).record
     with tempfile.TemporaryDirectory() as folder:
         for name in ("model.safetensors", "model.json"):
             store.download(record.run_id, name, Path(folder))

@@ -1,25 +1,22 @@
 """`make run`: the whole pipeline by DVC, the offline fall-back, and a short summary of what came out."""
 
-from __future__ import annotations
-
 import json
 import os
+import shutil
 import subprocess
 import sys
-from functools import reduce
 from pathlib import Path
 
-import yaml
-
 from softmax_regression.artifacts.experiment import read_experiment
+from softmax_regression.data.datasets import FOLDER, read_report
 from softmax_regression.download.prepare import can_download
-from softmax_regression.files import md5_of
+from softmax_regression.lineage import states
 from softmax_regression.lineage.provenance import git_commit
-from softmax_regression.lineage.states import State, experiments, workspace
-from softmax_regression.lineage.sync import NOTHING_TO_DO, outputs_of, sync
+from softmax_regression.lineage.sync import NOTHING_TO_DO, sync
 from softmax_regression.params import load_params
+from softmax_regression.tracking.run_store import RunStore
 
-OFFLINE_DATA = "digits"  # in scikit-learn's own package: always at hand
+OFFLINE_DATA = "digits"  # in scikit-learn's own package: always available
 OFFLINE_EXPERIMENT = "offline-digits"
 REACH_SECONDS = 15.0  # for finding out whether any source can be reached
 
@@ -28,34 +25,33 @@ def run(root: Path) -> str:
     """Run `dvc repro` and return the summary; fall back to embedded data where no source can be reached.
 
     The fall-back is a DVC experiment in a temporary workspace, so params.yaml and dvc.lock stay as they were; where
-    nothing has changed since the last one, that one is shown. Raises RuntimeError when the pipeline fails.
+    nothing has changed since the last one, DVC restores it from its cache. Raises RuntimeError when the pipeline fails.
     """
-    data = load_params(root / "params.yaml").data
-    sources = data.sources.get(data.name, [])
-    if _has_data(root, data.name) or can_download(data.name, sources=sources, root=root, timeout=REACH_SECONDS):
+    params = load_params(root / "params.yaml")
+    name, sources = params.data.name, params.download.sources.get(params.data.name, [])
+    if _has_data(root, name) or can_download(name, sources=sources, root=root, timeout=REACH_SECONDS):
         if _call(_dvc("repro"), root) != 0:
             raise RuntimeError("the pipeline stopped; the stage's message above says why")
         _complete_run(root)
         return summary(root, root)
-    print(f"No source of {data.name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
+    print(f"No source of {name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
     if git_commit(root) is None:
         raise RuntimeError(f"the fall-back needs a git commit; set data.name: {OFFLINE_DATA} in params.yaml instead")
+    if any(state.name == OFFLINE_EXPERIMENT for state in states.experiments(root)):
+        _call(_dvc("exp", "remove", "--quiet", OFFLINE_EXPERIMENT), root)
+    settings = ["--set-param", f"data.name={OFFLINE_DATA}"]
+    if _call(_dvc("exp", "run", "--temp", "--name", OFFLINE_EXPERIMENT, *settings), root) != 0:
+        raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
     outputs = root / "reports" / OFFLINE_EXPERIMENT
-    known = [state for state in experiments(root) if state.name == OFFLINE_EXPERIMENT]
-    if not any(_is_current(state) for state in known):
-        if known:
-            _call(_dvc("exp", "remove", "--quiet", OFFLINE_EXPERIMENT), root)
-        settings = ["--set-param", f"data.name={OFFLINE_DATA}"]
-        if _call(_dvc("exp", "run", "--temp", "--name", OFFLINE_EXPERIMENT, *settings), root) != 0:
-            raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
-    outputs_of(root, OFFLINE_EXPERIMENT, outputs)
+    shutil.rmtree(outputs, ignore_errors=True)
+    states.at(root, OFFLINE_EXPERIMENT).copy_outputs(outputs)
     return summary(root, outputs)
 
 
 def _complete_run(root: Path) -> None:
     """Fill in what DVC restored without running a stage: the workspace's run holds all of its outputs."""
     try:
-        for line in sync(root, ["workspace"]):
+        for line in sync(root, [states.WORKSPACE]):
             if not line.startswith(NOTHING_TO_DO):
                 print(line, flush=True)
     except RuntimeError as error:
@@ -64,50 +60,35 @@ def _complete_run(root: Path) -> None:
 
 def _has_data(root: Path, name: str) -> bool:
     """Say whether the data set lies in the workspace or, complete or not, in DVC's cache."""
-    digest = workspace(root).digest("download", "outs", f"data/{name}") or ""
-    cached = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
-    return (root / "data" / name).is_dir() or (bool(digest) and cached.is_file())
-
-
-def _is_current(state: State) -> bool:
-    """Say whether code and params here, but for the name of the data set, are those that the state came of."""
-    params = yaml.safe_load((state.root / "params.yaml").read_text())
-    params["data"]["name"] = OFFLINE_DATA
-
-    def value(key: str) -> object:
-        return reduce(lambda section, name: section[name], key.split("."), params)
-
     try:
-        return bool(state.outputs) and all(
-            all(md5_of(state.root / dep["path"]) == dep["md5"] for dep in stage["deps"] if dep["path"].endswith(".py"))
-            and all(value(key) == used for key, used in stage.get("params", {}).get("params.yaml", {}).items())
-            for stage in state.stages.values()
-        )
-    except (KeyError, OSError):  # a param or a file that is no longer there
-        return False
+        return bool(read_report(root / FOLDER)["name"] == name)
+    except (ValueError, OSError):
+        pass
+    state = states.workspace(root)
+    digest = state.digest("download", "outs", FOLDER.as_posix()) or ""
+    used = state.stages.get("download", {}).get("params", {}).get("params.yaml", {}).get("data.name")
+    cached = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    return used == name and bool(digest) and cached.is_file()
 
 
 def summary(root: Path, outputs: Path) -> str:
     """Return what came out, in a few lines, from the outputs in `outputs` and the run in the store of `root`."""
-    from softmax_regression.tracking.client import Store
-
-    train = outputs / "artifacts" / "train"
-    experiment = read_experiment(train / "experiment.json")
-    numbers = json.loads((outputs / "metrics.json").read_text())
+    artifacts = outputs / states.ARTIFACTS
+    experiment = read_experiment(artifacts / "train" / "experiment.json")
+    numbers = json.loads((artifacts / "evaluate" / "findings.json").read_text())["metrics"]
     accuracy, low, high = (numbers[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high"))
     try:
-        store = Store.open(root)
+        store = RunStore.open(root)
         found = store.find(experiment.key)
         run = found.name if found else "none in this store; `softmax-regression sync` fills it in"
         look = store.ui_command()
     except RuntimeError as error:
         run, look = f"unknown: {error}", "make ui"
-    grid = (outputs / "artifacts" / "predict" / "first.png").relative_to(root)
     lines = {
         "data set": experiment.params["data.name"],
         "test accuracy": f"{accuracy:.4f} (95% interval {low:.4f} to {high:.4f})",
         "MLflow run": run,
-        "predictions": grid,
+        "predictions": (artifacts / "predict" / "first.png").relative_to(root),
         "see the runs": look,
     }
     return "\n".join(f"{name + ':':<15}{value}" for name, value in lines.items())

@@ -1,7 +1,5 @@
 """What a run is, and how to get the state of the project back that it came of."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import tempfile
@@ -9,26 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.run_files import RunFiles
-from softmax_regression.lineage import states
+from softmax_regression.files import read_yaml
+from softmax_regression.lineage.naming import resolve
 from softmax_regression.lineage.provenance import params_at
-from softmax_regression.lineage.restore import EXP_ALSO, RESTORED
+from softmax_regression.lineage.states import WORKSPACE
 from softmax_regression.params import flatten
-from softmax_regression.tracking.client import Store
-from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.record import DVC_ALSO, REPRODUCED, REPRODUCES, RESTORED, RunRecord
+from softmax_regression.tracking.run_store import RunStore
 
 
-def show(root: Path, ref: str = states.WORKSPACE) -> str:
-    """Return what the run that `ref` names is, and the commands that give its state back.
-
-    `ref` names a run (see `runs.resolve`), or a state of the project: "workspace", a DVC experiment, a commit.
-    Raises ValueError if it names neither, or the store has no run for the state.
-    """
-    store = Store.open(root)
-    record = find(store, root, ref)
+def show(root: Path, ref: str = WORKSPACE) -> str:
+    """Return what the run that `ref` names (see naming.py) is, and the commands that give its state back."""
+    store = RunStore.open(root)
+    named = resolve(store, root, ref)
+    record = named.record
     with tempfile.TemporaryDirectory() as folder:
         experiment = RunFiles(store, Path(folder)).experiment(record)
     dirty = "code.diff" in store.artifacts(record.run_id)
@@ -38,41 +32,19 @@ def show(root: Path, ref: str = states.WORKSPACE) -> str:
 
 def difference(root: Path, ref: str) -> str:
     """Return the code.diff of a run, for `git apply`; empty if its code was that of the commit."""
-    store = Store.open(root)
-    record = find(store, root, ref)
+    store = RunStore.open(root)
+    record = resolve(store, root, ref).record
     if "code.diff" not in store.artifacts(record.run_id):
         return ""
     with tempfile.TemporaryDirectory() as folder:
         return store.download(record.run_id, "code.diff", Path(folder)).read_bytes().decode(errors="surrogateescape")
 
 
-def find(store: Store, root: Path, ref: str) -> RunRecord:
-    """Return the run that `ref` names; see `show`."""
-    if ref != states.WORKSPACE:
-        try:
-            return store.resolve(ref)
-        except ValueError as error:
-            try:
-                state = states.at(root, ref)
-            except ValueError:
-                raise error from None
-    else:
-        state = states.workspace(root)
-    if not state.outputs:
-        raise ValueError(f"{ref}: its dvc.lock has no training; run `dvc repro`, and commit dvc.lock")
-    record = store.find(state.experiment.key)
-    if record is None:
-        raise ValueError(
-            f"{ref}: the store has no run of the experiment {state.experiment.key}; run `softmax-regression sync`"
-        )
-    return record
-
-
 def way_back(root: Path, record: RunRecord, experiment: Experiment | None, dirty: bool) -> str:
     """Return the commands that give the run's state back, as lines of text."""
     commit = record.tags.get("git.commit", "none")
     if commit == "none":
-        return "The commit that it came of is not known: its code is recorded in experiment.json, by digest."
+        return "The commit that it came of is not known."
     then = params_at(commit, root)
     if then is None:
         return f"It came of commit {commit}, which is not in this repository: run `git fetch`, then this again."
@@ -91,26 +63,26 @@ def way_back(root: Path, record: RunRecord, experiment: Experiment | None, dirty
 def _facts(record: RunRecord, experiment: Experiment | None) -> dict[str, str]:
     tags = record.tags
     seconds = f", {(record.end_time - record.start_time) / 1000:.0f} s" if record.end_time else ""
-    others = tags.get(EXP_ALSO, "")
+    restored = {"true": "rebuilt from the DVC outputs", "completed": "completed from the DVC outputs"}
+    data = experiment.data if experiment else {}
+    machine = (tags[name] for name in ("platform", "processor", "gpu") if tags.get(name, "none") != "none")
     versions = [f"{key.removeprefix('version.')} {value}" for key, value in tags.items() if key.startswith("version.")]
-    metrics = [
+    metrics = sorted(
         f"{name.removeprefix('final/')} {value:.4f}" for name, value in record.metrics.items() if "final/" in name
-    ]
+    )
     return {
         "run": record.run_id,
         "experiment": f"{record.key or 'not finished'} (configuration {record.config_key}, attempt {record.attempt})",
-        "restored": {"true": "rebuilt from the DVC outputs", "completed": "completed from the DVC outputs"}.get(
-            tags.get(RESTORED, ""), ""
-        ),
-        "DVC experiment": f"{record.dvc_experiment} {others}".strip(),
+        "reproduced": tags.get(REPRODUCED, ""),
+        "repetition of": tags.get(REPRODUCES, ""),
+        "restored": restored.get(tags.get(RESTORED, ""), ""),
+        "DVC experiment": f"{record.dvc_experiment} {tags.get(DVC_ALSO, '')}".strip(),
         "started": f"{datetime.fromtimestamp(record.start_time / 1000, UTC):%Y-%m-%d %H:%M} UTC{seconds}",
         "commit": f"{tags.get('git.commit')}{' and code.diff' if tags.get('git.dirty') == 'true' else ''}",
-        "data": ", ".join(f"{part} {digest[:12]}" for part, digest in (experiment.data if experiment else {}).items()),
-        "machine": ", ".join(
-            tags[name] for name in ("platform", "processor", "gpu") if tags.get(name, "none") != "none"
-        ),
+        "data": ", ".join(f"{part} {digest[:12]}" for part, digest in data.items()),
+        "machine": ", ".join(machine),
         "versions": ", ".join([f"python {tags['python']}", *versions] if "python" in tags else []),
-        "metrics": ", ".join(sorted(metrics)),
+        "metrics": ", ".join(metrics),
     }
 
 
@@ -122,7 +94,7 @@ def _changed(record: RunRecord, experiment: Experiment | None, then: dict[str, o
 
 
 def _read(text: str) -> Any:
-    return None if text == "none" else yaml.safe_load(text)
+    return None if text == "none" else read_yaml(text, "a param of the run")
 
 
 def _plain(value: Any) -> str:

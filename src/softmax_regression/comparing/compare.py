@@ -5,98 +5,64 @@ configuration better? For the second the seeds of each configuration are gathere
 Shapes: N test examples, K classes, S seeds.
 """
 
-from __future__ import annotations
-
 import string
 import tempfile
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.comparing.comparison import (
-    ComparedRun,
-    Comparison,
-    Configuration,
-    differing_params,
-    disagreement,
-)
-from softmax_regression.comparing.run_files import Predictions, RunFiles
-from softmax_regression.comparing.seeds import (
-    SEED,
-    configuration_key,
-    differing_code,
-    name_without_seed,
-    noise_between_seeds,
-    siblings_of,
-)
-from softmax_regression.comparing.statistics import (
-    compare_all_configurations,
-    compare_all_models,
-)
+from softmax_regression.comparing.comparison import ComparedRun, Comparison, Configuration, disagreement, hints
+from softmax_regression.comparing.run_files import RunFiles
+from softmax_regression.comparing.seeds import by_configuration, name_without_seed, noise_between_seeds, seed_of
+from softmax_regression.comparing.statistics import compare_all_configurations, compare_all_models
 from softmax_regression.data import idx
-from softmax_regression.lineage.naming import choose
+from softmax_regression.data.datasets import FOLDER, read_report
+from softmax_regression.lineage.naming import resolve_all
 from softmax_regression.tracking.record import RunRecord
-
-if TYPE_CHECKING:
-    from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
 LETTERS = string.ascii_uppercase
-_LONGEST_HINT = 40
+Content = TypeVar("Content")
 
 
-def compare(store: Store, root: Path, refs: Sequence[str], *, any_code: bool = False) -> Comparison:
-    """Gather the runs that `refs` name (see `choosing.choose`), with the other seeds of each, and judge them.
+def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
+    """Gather the runs that `refs` name (see `naming.resolve_all`), with the other seeds of each, and judge them.
 
-    A seed counts for a configuration if its params but train.seed, its data and its code are the same; with
-    `any_code` the code may differ. `root` is the project, where HEAD's outputs and the test images are.
-    Raises ValueError for fewer than 2 or more than 26 runs, unknown ones, different data sets, different test
-    examples, and runs that have not been evaluated.
+    A seed counts for a configuration if its params but train.seed and its data are the same. `root` is the project,
+    where the workspace's outputs and the test images are. Raises ValueError for fewer than 2 or more than 26 runs,
+    unknown ones, different data sets, different test examples, and runs that have not been evaluated.
     """
     if not 2 <= len(refs) <= len(LETTERS):
         raise ValueError(f"a comparison takes 2 to {len(LETTERS)} runs, found {len(refs)}; name them after `compare`")
-    chosen = choose(store, root, refs)
+    chosen = resolve_all(store, root, refs)
     with tempfile.TemporaryDirectory() as folder:
         files = RunFiles(store, Path(folder))
-        live = [record for record in store.runs() if record.live]
         runs = _read_runs([run.record for run in chosen], files)
-        configurations = _configurations(runs, live, files, any_code)
-        facts = files.model_facts(runs[0].record) or {}
-        noise = noise_between_seeds(live, runs[0].experiment.data, files, any_code=any_code)
-    data, labels = str(runs[0].experiment.params.get("data.name", "")), runs[0].predictions.labels
-    largest = max(int(max(labels.max(), run.predictions.predicted.max())) for run in runs)
-    class_names = tuple(facts.get("class_names", ())) or tuple(f"class {k}" for k in range(largest + 1))
-    is_image = len(facts.get("example_shape", ())) == 2
-    noun = "images" if is_image else "examples"
+        # The compared runs come first, so that they count for their seeds.
+        live = [record for record in store.runs() if record.live]
+        groups = by_configuration([*(run.record for run in runs), *live], files)
+        configurations = _configurations(runs, groups, files)
+        noise = noise_between_seeds(groups, runs[0].experiment.data, files)
+        facts = _held(files.model_facts(runs[0].record), "model.json", runs[0].record)
+    data, class_names = str(runs[0].experiment.params.get("data.name")), tuple(facts["class_names"])
+    is_image = len(facts["example_shape"]) == 2
     images, no_images = None, f"the examples of {data} are features, not images"
-    if not facts:
-        no_images = f"the run {runs[0].record} holds no model.json that says what its examples are"
     if is_image:
-        images, no_images = read_test_images(root / "data" / data, labels, float(facts["scale"]))
+        images, no_images = read_test_images(root / FOLDER, data, runs[0].predictions.labels, float(facts["scale"]))
+    family = len(class_names) * (len(runs) - 1)
     return Comparison(
         data=data,
-        noun=noun,
+        noun="images" if is_image else "examples",
         class_names=class_names,
         runs=runs,
-        models=compare_all_models({run.name: run.predictions.correct for run in runs}, noun=noun),
+        models=compare_all_models({run.name: run.predictions.correct for run in runs}),
         configurations=configurations,
-        configuration_tests=()
-        if len(configurations) < 2
-        else compare_all_configurations(
-            {configuration.name: configuration.correct for configuration in configurations},
-            seed_noise=noise.pooled if noise else None,
-            noun=noun,
-        ),
+        configuration_tests=compare_all_configurations({found.name: found.correct for found in configurations}),
         seed_noise=noise,
-        params=differing_params([run.experiment for run in runs]),
-        code=tuple(sorted(set().union(*(differing_code(a.experiment, b.experiment) for a, b in pairwise(runs))))),
-        disagreements=tuple(
-            disagreement(runs[0], run, class_names, noun, family=len(class_names) * (len(runs) - 1)) for run in runs[1:]
-        ),
+        disagreements=tuple(disagreement(runs[0], run, len(class_names), family=family) for run in runs[1:]),
         images=images,
         no_images=no_images,
         notes=tuple(run.how for run in chosen if run.how),
@@ -104,110 +70,86 @@ def compare(store: Store, root: Path, refs: Sequence[str], *, any_code: bool = F
 
 
 def read_test_images(
-    folder: Path, labels: npt.NDArray[np.int64], scale: float
+    folder: Path, data: str, labels: npt.NDArray[np.int64], scale: float
 ) -> tuple[npt.NDArray[np.uint8] | None, str]:
-    """Return the test images in a data set's folder as (N, H, W) uint8 with white 255, or None and the reason."""
+    """Return the test images of `data` as (N, H, W) uint8 with white 255, or None and why there are none."""
     try:
-        images = idx.read(folder / "test-images", memory_map=True)
-        found = idx.read(folder / "test-labels")
+        prepared = read_report(folder)["name"]
+        images, found = idx.read(folder / "test-images", memory_map=True), idx.read(folder / "test-labels")
     except FileNotFoundError:
-        return None, f"the test images are not in data/{folder.name}; `dvc repro download` brings them"
+        return None, f"the test images are not in {FOLDER}; `dvc repro download` gets them"
     except ValueError as error:
         return None, f"the test images cannot be read: {error}"
+    if prepared != data:
+        return None, f"{FOLDER} holds {prepared}, not {data}"
     if not np.array_equal(found, labels):
-        return None, f"data/{folder.name} holds other examples than these runs were tested on"
-    if scale == 255:
-        return images, ""
-    return np.round(images * (255 / scale)).astype(np.uint8), ""
+        return None, f"{FOLDER} holds other examples than these runs were tested on"
+    return (images if scale == 255 else np.round(images * (255 / scale)).astype(np.uint8)), ""
 
 
 def _read_runs(records: Sequence[RunRecord], files: RunFiles) -> tuple[ComparedRun, ...]:
-    experiments, answers = [], []
-    for record in records:
-        experiment, predictions = files.experiment(record), files.predictions(record)
-        if experiment is None or predictions is None:
-            raise ValueError(
-                f"the run {record} holds no {'experiment.json' if experiment is None else 'test predictions'}, so it "
-                "cannot be compared; if it is this workspace's, run `dvc repro`, else `softmax-regression sync`"
-            )
-        experiments.append(experiment)
-        answers.append(predictions)
-    _check_same_data(records, experiments, answers)
-    words = [record.name.split(" ") for record in records]
-    shared = set(words[0]).intersection(*words[1:])
-    return tuple(
+    runs = tuple(
         ComparedRun(
-            letter=LETTERS[i],
-            hint=" ".join(word for word in words[i] if word not in shared),
-            record=record,
-            experiment=experiments[i],
-            predictions=answers[i],
-            history=files.history(record),
+            letter,
+            hint,
+            record,
+            _held(files.experiment(record), "experiment.json", record),
+            _held(files.predictions(record), "test predictions", record),
+            files.history(record),
         )
-        for i, record in enumerate(records)
+        for letter, hint, record in zip(LETTERS, hints([record.name for record in records]), records, strict=False)
     )
-
-
-def _check_same_data(
-    records: Sequence[RunRecord], experiments: Sequence[Experiment], answers: Sequence[Predictions]
-) -> None:
-    names = [str(experiment.params.get("data.name")) for experiment in experiments]
-    if len(set(names)) > 1:
-        found = ", ".join(f"{record.name} of {name}" for record, name in zip(records, names, strict=True))
+    data = [str(run.experiment.params.get("data.name")) for run in runs]
+    if len(set(data)) > 1:
+        found = ", ".join(f"{run.record.name} of {name}" for run, name in zip(runs, data, strict=True))
         raise ValueError(f"the runs are of different data sets: {found}; compare runs of one data set")
-    for record, predictions in zip(records[1:], answers[1:], strict=True):
-        if not np.array_equal(predictions.labels, answers[0].labels):
+    labels = runs[0].predictions.labels
+    for run in runs[1:]:
+        if not np.array_equal(run.predictions.labels, labels):
             raise ValueError(
-                f"the runs {records[0]} and {record} were tested on different examples ({len(answers[0].labels)} and "
-                f"{len(predictions.labels)}, or other labels); evaluate both on the same data"
+                f"the runs {runs[0].record} and {run.record} were tested on different examples ({len(labels)} and "
+                f"{len(run.predictions.labels)}, or other labels); evaluate both on the same data"
             )
+    return runs
+
+
+def _held(content: Content | None, name: str, record: RunRecord) -> Content:
+    if content is None:
+        raise ValueError(
+            f"the run {record} holds no {name}, so it cannot be compared; if it is this workspace's, run `dvc repro`, "
+            "else `softmax-regression sync`"
+        )
+    return content
 
 
 def _configurations(
-    runs: Sequence[ComparedRun], live: Sequence[RunRecord], files: RunFiles, any_code: bool
+    runs: Sequence[ComparedRun], groups: Sequence[Sequence[RunRecord]], files: RunFiles
 ) -> tuple[Configuration, ...]:
-    groups: dict[str, list[ComparedRun]] = {}
+    compared: dict[str, list[ComparedRun]] = {}
     for run in runs:
-        groups.setdefault(configuration_key(run.experiment, any_code=any_code), []).append(run)
-    words = [name_without_seed(members[0].record).split(" ") for members in groups.values()]
-    shared = set(words[0]).intersection(*words[1:])
+        compared.setdefault(run.experiment.configuration, []).append(run)
+    hinted = hints([name_without_seed(members[0].record) for members in compared.values()])
     return tuple(
-        _configuration(members, " ".join(word for word in own if word not in shared), live, files, any_code)
-        for members, own in zip(groups.values(), words, strict=True)
+        _configuration(members, hint, next(group for group in groups if members[0].record in group), files)
+        for members, hint in zip(compared.values(), hinted, strict=True)
     )
 
 
 def _configuration(
-    members: Sequence[ComparedRun], hint: str, live: Sequence[RunRecord], files: RunFiles, any_code: bool
+    members: Sequence[ComparedRun], hint: str, seeds: Sequence[RunRecord], files: RunFiles
 ) -> Configuration:
-    known = {run.record.run_id: run.predictions for run in members}
-    siblings = siblings_of([run.record for run in members], live, files, any_code=any_code)
-    tested, correct, untested = [], [], []
-    for record in siblings.records:
-        predictions = known.get(record.run_id) or files.predictions(record)
+    correct, untested = {}, []
+    for record in seeds:
+        predictions = files.predictions(record)
         if predictions is None or not np.array_equal(predictions.labels, members[0].predictions.labels):
-            untested.append(record)
+            untested.append(seed_of(record))
         else:
-            tested.append(record)
-            correct.append(predictions.correct)
-    notes = []
-    if untested:
-        notes.append(f"{_seeds(untested)} not counted: no predictions on these test examples in the store")
-    if siblings.other_code:
-        notes.append(
-            f"{_seeds(siblings.other_code)} not counted: trained by other code "
-            f"({', '.join(siblings.code_that_differs)}); --any-code counts them"
-        )
+            correct[seed_of(record)] = predictions.correct
+    numbers = f"seed{'s' if len(untested) > 1 else ''} {', '.join(untested)}"
     return Configuration(
         letters="=".join(run.letter for run in members),
         hint=hint,
-        seeds=tuple(record.params.get(SEED, "?") for record in tested),
-        records=tuple(tested),
-        correct=np.stack(correct),
-        notes=tuple(notes),
+        seeds=tuple(correct),
+        correct=np.stack(list(correct.values())),
+        note=f"{numbers} not counted: no predictions on these test examples in the store" if untested else "",
     )
-
-
-def _seeds(records: Sequence[RunRecord]) -> str:
-    numbers = sorted({record.params.get(SEED, "?") for record in records}, key=lambda seed: (len(seed), seed))
-    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"

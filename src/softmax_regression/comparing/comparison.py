@@ -1,28 +1,24 @@
 """What a comparison of runs knows, as data: the runs, their configurations, the tests, and where they disagree.
 
-compare.py fills it; verdicts.py, comparison_text.py and comparison_page.py show it.
+compare.py fills it; verdicts.py, rows.py, text.py and page.py show it.
 Shapes: N test examples, K classes, S seeds.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.outcome import History
 from softmax_regression.comparing.run_files import Predictions
-from softmax_regression.comparing.seeds import NoiseBetweenSeeds
 from softmax_regression.comparing.statistics import (
     ConfigurationComparison,
     ModelComparison,
-    SeedSummary,
+    SeedNoise,
     compare_models,
-    summarise_seeds,
 )
 from softmax_regression.evaluation.metrics import Interval, wilson_interval
 from softmax_regression.tracking.record import RunRecord
@@ -32,14 +28,14 @@ _LONGEST_HINT = 40
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """A run under its letter. `hint` is what its name says and not all the names say; `history` its curves."""
+    """A run under its letter. `hint` is what its name says and not all the names say."""
 
     letter: str
     hint: str
     record: RunRecord
     experiment: Experiment
     predictions: Predictions
-    history: Mapping[str, Sequence[float]] | None
+    history: History | None
 
     @property
     def name(self) -> str:
@@ -64,17 +60,16 @@ class ComparedRun:
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """A configuration and its seeds: `seeds` and `records` (S,), `correct` (S, N) bool.
+    """A configuration and its `seeds` (S,); `correct` (S, N) bool.
 
-    `letters` are those of the compared runs of it; `notes` say what does not count and why.
+    `letters` are those of the compared runs of it; `note` says which seeds do not count and why, if any.
     """
 
     letters: str
     hint: str
     seeds: tuple[str, ...]
-    records: tuple[RunRecord, ...]
     correct: npt.NDArray[np.bool_]
-    notes: tuple[str, ...]
+    note: str
 
     @property
     def name(self) -> str:
@@ -82,14 +77,19 @@ class Configuration:
         return _called(self.letters, self.hint)
 
     @property
-    def summary(self) -> SeedSummary:
-        """Mean and standard deviation of the accuracy over the seeds."""
-        return summarise_seeds(self.correct.mean(axis=1))
+    def accuracies(self) -> npt.NDArray[np.float64]:
+        """The test accuracy of each seed, (S,)."""
+        return np.asarray(self.correct.mean(axis=1))
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the accuracy between seeds (ddof 1); None with one seed."""
+        return float(self.accuracies.std(ddof=1)) if len(self.seeds) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
 class Disagreement:
-    """Where runs `a` and `b` part: indices of test examples, and for each class the comparison on it alone.
+    """Where runs `a` and `b` differ, and for each class the comparison on it alone.
 
     `classes` (K,): None for a class without test examples; its intervals and p-values hold for all the classes, and
     all the pairs that are shown, together (Bonferroni).
@@ -97,31 +97,27 @@ class Disagreement:
 
     a: ComparedRun
     b: ComparedRun
-    only_a: npt.NDArray[np.int64]
-    only_b: npt.NDArray[np.int64]
-    neither: npt.NDArray[np.int64]
     classes: tuple[ModelComparison | None, ...]
 
     @property
-    def total(self) -> int:
-        """How many test examples the two answer differently."""
-        return len(self.only_a) + len(self.only_b) + len(self.neither)
+    def kinds(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """The indices of the test examples on which only A is right, only B, neither (and they differ)."""
+        a, b = self.a.predictions, self.b.predictions
+        neither = ~a.correct & ~b.correct & (a.predicted != b.predicted)
+        return tuple(np.flatnonzero(kind) for kind in (a.correct & ~b.correct, b.correct & ~a.correct, neither))
 
-    def by_class(self, class_names: Sequence[str]) -> list[tuple[str, int, int, int]]:
-        """Return for each class: its name, on how many only A is right, only B, neither."""
-        counts = [
-            np.bincount(self.a.predictions.labels[part], minlength=len(class_names))
-            for part in (self.only_a, self.only_b, self.neither)
-        ]
-        return [(name, *(int(count[k]) for count in counts)) for k, name in enumerate(class_names)]  # type: ignore[misc]
+    def by_class(self) -> npt.NDArray[np.int64]:
+        """Return (K, 3): how many examples each class has of each kind."""
+        labels = self.a.predictions.labels
+        return np.stack([np.bincount(labels[kind], minlength=len(self.classes)) for kind in self.kinds], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """All that is known about the compared runs. `images` (N, H, W) uint8, or None and `no_images` says why.
 
-    `params` and `code` hold what differs: key -> a value for each run ('-': the run has no such param), and files.
-    `disagreements` are of the first run with each of the others.
+    `noun` is what the test examples are called: images, or examples. `disagreements` are of the first run with each of
+    the others. `notes` say how runs were found.
     """
 
     data: str
@@ -131,66 +127,46 @@ class Comparison:
     models: tuple[ModelComparison, ...]
     configurations: tuple[Configuration, ...]
     configuration_tests: tuple[ConfigurationComparison, ...]
-    seed_noise: NoiseBetweenSeeds | None
-    params: Mapping[str, tuple[str, ...]]
-    code: tuple[str, ...]
+    seed_noise: SeedNoise | None
     disagreements: tuple[Disagreement, ...]
     images: npt.NDArray[np.uint8] | None
     no_images: str
     notes: tuple[str, ...]
 
     @property
-    def shared_params(self) -> dict[str, str]:
-        """The params that are the same in all the runs."""
-        params = self.runs[0].experiment.params
-        return {key: _plain(value) for key, value in sorted(params.items()) if key not in self.params}
-
-    @property
     def labels(self) -> npt.NDArray[np.int64]:
         """The true classes of the test examples, (N,)."""
         return self.runs[0].predictions.labels
 
+    @property
+    def params(self) -> dict[str, tuple[str, ...]]:
+        """Each param's value in each run, as params.yaml writes it; '-' where a run has no such param."""
+        params = [run.experiment.params for run in self.runs]
+        values = {key: [own.get(key, "-") for own in params] for key in sorted(set().union(*params))}
+        return {
+            key: tuple(value if isinstance(value, str) else json.dumps(value) for value in row)
+            for key, row in values.items()
+        }
 
-def disagreement(a: ComparedRun, b: ComparedRun, class_names: Sequence[str], noun: str, *, family: int) -> Disagreement:
-    """Return where two runs part; `family` is how many comparisons of classes are shown together."""
-    first, second, labels = a.predictions, b.predictions, a.predictions.labels
+
+def disagreement(a: ComparedRun, b: ComparedRun, num_classes: int, *, family: int) -> Disagreement:
+    """Return where two runs differ; `family` is how many comparisons of classes are shown together."""
     classes = []
-    for k in range(len(class_names)):
-        of_class = labels == k
-        classes.append(
-            compare_models(
-                first.correct[of_class],
-                second.correct[of_class],
-                names=(a.letter, b.letter),
-                family=family,
-                noun=noun,
-            )
-            if of_class.any()
-            else None
-        )
-    return Disagreement(
-        a,
-        b,
-        only_a=np.flatnonzero(first.correct & ~second.correct),
-        only_b=np.flatnonzero(second.correct & ~first.correct),
-        neither=np.flatnonzero(~first.correct & ~second.correct & (first.predicted != second.predicted)),
-        classes=tuple(classes),
-    )
+    for k in range(num_classes):
+        own = a.predictions.labels == k
+        right = a.predictions.correct[own], b.predictions.correct[own]
+        classes.append(compare_models(*right, names=(a.letter, b.letter), family=family) if own.any() else None)
+    return Disagreement(a, b, tuple(classes))
 
 
-def differing_params(experiments: Sequence[Experiment]) -> dict[str, tuple[str, ...]]:
-    """Return the params that are not the same in all: key -> one value an experiment, '-' where it has none."""
-    keys = sorted(set().union(*(experiment.params for experiment in experiments)))
-    values = {key: tuple(_plain(experiment.params.get(key, "-")) for experiment in experiments) for key in keys}
-    return {key: row for key, row in values.items() if len(set(row)) > 1}
+def hints(names: Sequence[str]) -> list[str]:
+    """Return what each name says and not all of them say, word by word."""
+    words = [name.split(" ") for name in names]
+    shared = set(words[0]).intersection(*words)
+    return [" ".join(word for word in own if word not in shared) for own in words]
 
 
 def _called(letters: str, hint: str) -> str:
     if len(hint) > _LONGEST_HINT:
         hint = f"{hint[: _LONGEST_HINT - 3].rstrip()}..."
     return f"{letters} ({hint})" if hint else letters
-
-
-def _plain(value: Any) -> str:
-    """Return a param as params.yaml writes it."""
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,22 +1,18 @@
 """What a finished run keeps as files, read back from the store for a comparison. Shape: N test examples."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
-from softmax_regression.artifacts.outcome import columns, read_history
+from softmax_regression.artifacts.outcome import History, read_history
 from softmax_regression.tracking.record import RunRecord
-
-if TYPE_CHECKING:
-    from softmax_regression.tracking.client import Store
+from softmax_regression.tracking.run_store import RunStore
 
 PREDICTIONS = "evaluation/predictions.csv"
 
@@ -31,36 +27,31 @@ class Predictions:
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
         """Which predictions are right, (N,)."""
-        right: npt.NDArray[np.bool_] = self.labels == self.predicted
-        return right
+        return np.equal(self.labels, self.predicted)
 
 
 class RunFiles:
     """The artifacts of runs, copied into `folder` when asked for, each once. A file that a run lacks is None."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: RunStore, folder: Path) -> None:
         self._store = store
         self._folder = folder
-        self._listed: dict[tuple[str, str], list[str]] = {}
-        self._experiments: dict[str, Experiment | None] = {}
+        self._fetched: dict[tuple[str, str], Path | None] = {}
 
     def experiment(self, record: RunRecord) -> Experiment | None:
         """Return the run's experiment.json."""
-        if record.run_id not in self._experiments:
-            path = self._fetch(record, "experiment.json")
-            self._experiments[record.run_id] = read_experiment(path) if path else None
-        return self._experiments[record.run_id]
+        path = self._fetch(record, "experiment.json")
+        return read_experiment(path) if path else None
 
     def model_facts(self, record: RunRecord) -> Mapping[str, Any] | None:
         """Return the run's model.json: data, class_names, example_shape, scale."""
         path = self._fetch(record, "model.json")
-        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8")) if path else None
 
-    def history(self, record: RunRecord) -> dict[str, list[float]] | None:
-        """Return the run's curves by column ('train_loss', 'test_accuracy', ...), one value an epoch."""
+    def history(self, record: RunRecord) -> History | None:
+        """Return the run's figures by epoch."""
         path = self._fetch(record, "history.csv")
-        rows = read_history(path) if path else []
-        return columns(rows) if rows else None
+        return read_history(path) if path else None
 
     def predictions(self, record: RunRecord) -> Predictions | None:
         """Return what the run's model said about each test example. Raises ValueError for a damaged file."""
@@ -79,9 +70,8 @@ class RunFiles:
         return Predictions(labels, predicted)
 
     def _fetch(self, record: RunRecord, path: str) -> Path | None:
-        folder = path.rpartition("/")[0]
-        if (record.run_id, folder) not in self._listed:
-            self._listed[record.run_id, folder] = self._store.artifacts(record.run_id, folder)
-        if path not in self._listed[record.run_id, folder]:
-            return None
-        return self._store.download(record.run_id, path, self._folder / record.run_id)
+        key = record.run_id, path
+        if key not in self._fetched:
+            held = path in self._store.artifacts(record.run_id, path.rpartition("/")[0])
+            self._fetched[key] = self._store.download(*key, self._folder / record.run_id) if held else None
+        return self._fetched[key]

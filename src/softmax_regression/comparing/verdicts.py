@@ -1,46 +1,100 @@
-"""The verdicts of a comparison in words, the same in the terminal and on the page."""
-
-from __future__ import annotations
+"""The verdicts of a comparison in words, the same in the terminal and on the page. Points are percentage points."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
-from softmax_regression.comparing.comparison import Comparison, Disagreement
-from softmax_regression.comparing.statistics import ConfigurationComparison, ModelComparison
+from softmax_regression.comparing.comparison import Comparison, Configuration, Disagreement
+from softmax_regression.comparing.rows import p_figure
+from softmax_regression.comparing.statistics import (
+    ConfigurationComparison,
+    ModelComparison,
+    PairComparison,
+    SeedNoise,
+    mean_interval,
+)
 
-Test: TypeAlias = ModelComparison | ConfigurationComparison
-
-_TOLD_ONE_BY_ONE = 3  # so many pairs (three runs); of more the best is told against the rest
-ANOTHER_SEED = "`dvc exp run --set-param train.seed=1`, with the other params of the run, trains another seed."
-UNANSWERED_NOTE = "Where a configuration has one seed there is no verdict, and the interval is over {noun} alone."
+MODEL_QUESTION = "Are these trained models different on {noun} like these?"
+CONFIGURATION_QUESTION = "Is the configuration better?"
+ONE_SEED_NOTE = "Where a configuration has one seed there is no verdict, and the interval is over {noun} alone."
+_ANOTHER_SEED = (
+    "Train several seeds of each: `dvc exp run --set-param train.seed=1`, with the other params of the run, trains one."
+)
+_ONE_BY_ONE = 3  # up to so many pairs (three runs) each has its sentence; of more the best is set against the rest
+_ALIKE = 2.0  # standard deviations of a few seeds each differ by that much where the noise is the same
 
 
 def model_verdicts(comparison: Comparison) -> list[str]:
-    """Question 1: are these trained models different on images like these?"""
-    return _verdicts(comparison.models)
+    """Answer MODEL_QUESTION."""
+    return _verdicts(comparison.models, comparison.noun)
 
 
 def configuration_verdicts(comparison: Comparison) -> list[str]:
-    """Question 2: is the configuration better? Seeds that do not count are told with the reason."""
-    if comparison.configuration_tests:
-        lines = _verdicts(comparison.configuration_tests)
-        if any(test.verdict == "not answerable" for test in comparison.configuration_tests):
-            noise = comparison.seed_noise.words if comparison.seed_noise else ""
-            lines += [words for words in (noise, ANOTHER_SEED) if words]
+    """Answer CONFIGURATION_QUESTION. Seeds that do not count are named, with the reason."""
+    tests, noise = comparison.configuration_tests, comparison.seed_noise
+    if tests:
+        lines = _verdicts(tests, comparison.noun)
     else:
-        only = comparison.configurations[0]
         lines = [
-            "These runs are of one configuration, so there is none to prefer: what differs is the seed. "
-            f"Its test accuracy: {only.summary.words}."
+            "These runs are of one configuration (at most the seed differs), so there is none to prefer. "
+            f"Its test accuracy: {_over_seeds(comparison.configurations[0])}."
         ]
-    lines += [f"{found.name}: {note}." for found in comparison.configurations for note in found.notes]
-    if comparison.code and len(comparison.configurations) > 1:
-        lines.append(f"The code differs too, so the params alone may not be the cause: {', '.join(comparison.code)}.")
-    return lines
+    if any_one_seed(tests):
+        lines += [noise_words(noise, tests), _ANOTHER_SEED] if noise else [_ANOTHER_SEED]
+    return lines + [f"{found.name}: {found.note}." for found in comparison.configurations if found.note]
+
+
+def any_one_seed(tests: Sequence[PairComparison]) -> bool:
+    """Return whether some pair has no verdict, because one of the two has one seed."""
+    return any(test.verdict == "not answerable" for test in tests)
+
+
+def sentence(test: ModelComparison | ConfigurationComparison, noun: str) -> str:
+    """Return the verdict on a pair, seen from the better one where there is one."""
+    a, b = test.names
+    images = f"{test.n:,} {noun}"
+    if isinstance(test, ModelComparison):
+        if test.only_a == test.only_b == 0:
+            return f"No difference between {a} and {b}: both have the same of the {images} right."
+        pair, sample, chance, p = f"{a} and {b}", images, f"on {noun} like these", f"McNemar {_p_words(test)}"
+    else:
+        if test.verdict == "not answerable":
+            single = "each" if max(test.seeds) == 1 else f"of {a if test.seeds[0] == 1 else b}"
+            return (
+                f"One seed {single}: seed noise is not accounted for, so no verdict on the configurations; these "
+                f"trained models: {b} minus {a} {_figures(test)} over {noun} alone."
+            )
+        seeds = f"{test.seeds[0]} and {test.seeds[1]} seeds"
+        pair, sample = f"the configurations {a} and {b}", f"{seeds} on {images}"
+        chance, p = f"over seeds and {noun} ({seeds})", _p_words(test)
+    if test.verdict == "no difference shown":
+        return f"No difference between {pair} that {sample} can show ({b} minus {a}: {_figures(test)}; {p})."
+    winner, loser = (b, a) if test.verdict == "b better" else (a, b)
+    return f"{winner} is better than {loser}: {_figures(test)} {chance}; {p}."
+
+
+def noise_words(noise: SeedNoise, tests: Sequence[ConfigurationComparison]) -> str:
+    """Return how much seeds matter: in the store, and for the difference if `tests` is of one pair.
+
+    The pooled figure alone would hide that the noise is not the same in all configurations.
+    """
+    groups = f"{len(noise.each)} configuration{'s' if len(noise.each) > 1 else ''}"
+    words = (
+        f"Between runs that differ only in seed the standard deviation was {100 * noise.sd:.2f} points "
+        f"({noise.degrees_of_freedom} degrees of freedom, {groups})"
+    )
+    if len(tests) == 1:
+        margin = noise.margin(tests[0].seeds)
+        size = "no more" if abs(tests[0].difference) <= margin else "more"
+        words += f"; seeds alone can make a difference of {100 * margin:.2f} points (95% bound), and this one is {size}"
+    if max(noise.each) > _ALIKE * min(noise.each):
+        words += (
+            ". This noise is pooled; it is not the same in all configurations: the standard deviation ranges from "
+            f"{100 * min(noise.each):.2f} to {100 * max(noise.each):.2f} points"
+        )
+    return f"{words}."
 
 
 def class_verdict(found: Disagreement, class_names: Sequence[str]) -> str:
-    """Where the second run is better or worse by more than chance in the images explains, class by class."""
+    """Return where the second run is better or worse by more than chance in the images explains, class by class."""
     parts = []
     for verdict, words in (("b better", "better"), ("a better", "worse")):
         shown = [
@@ -51,79 +105,42 @@ def class_verdict(found: Disagreement, class_names: Sequence[str]) -> str:
         if shown:
             parts.append(f"{words} on {', '.join(shown)}")
     if not parts:
-        return f"On no single class a difference between {found.a.name} and {found.b.name} shows."
-    rest = " On the other classes no difference shows." if _some_undecided(found) else ""
+        return f"No difference between {found.a.name} and {found.b.name} shows on any single class."
+    undecided = any(test is None or test.verdict == "no difference shown" for test in found.classes)
+    rest = " On the other classes no difference shows." if undecided else ""
     return f"{found.b.name} against {found.a.name}: {'; '.join(parts)}.{rest}"
 
 
 def disagreement_words(found: Disagreement, noun: str) -> str:
-    """How often two runs answer differently, and who is right then."""
-    a, b, total = found.a.letter, found.b.letter, len(found.a.predictions.labels)
-    if not found.total:
-        return f"{a} and {b} give the same answer on all of the {total:,} {noun}."
+    """Return how often two runs answer differently, and who is right then."""
+    a, b, examples = found.a.letter, found.b.letter, f"{len(found.a.predictions.labels):,} {noun}"
+    only_a, only_b, neither = map(len, found.kinds)
+    if not only_a + only_b + neither:
+        return f"{a} and {b} give the same answer on all of the {examples}."
     return (
-        f"{a} and {b} answer {found.total:,} of {total:,} {noun} differently: only {a} is right on "
-        f"{len(found.only_a):,}, only {b} on {len(found.only_b):,}, neither on {len(found.neither):,}."
+        f"{a} and {b} answer {only_a + only_b + neither:,} of {examples} differently: only {a} is right on {only_a:,}, "
+        f"only {b} on {only_b:,}, neither on {neither:,}."
     )
 
 
-def short_answer(tests: Sequence[Test]) -> str:
-    """The answer to the question on one pair, at a glance; on none, that both are one configuration."""
+def short_answer(tests: Sequence[PairComparison]) -> str:
+    """Return the answer on one pair at a glance; of none, that both are one configuration; of several, nothing."""
+    if len(tests) > 1:
+        return ""
     if not tests:
         return "One configuration."
-    (test,) = tests
-    winner = {"a better": test.names[0], "b better": test.names[1]}.get(test.verdict)
-    if winner is not None:
-        return f"Yes: {winner} is better."
-    return "No answer with one seed." if test.verdict == "not answerable" else "Not that it shows."
+    a, b = tests[0].names
+    return {
+        "a better": f"Yes: {a} is better.",
+        "b better": f"Yes: {b} is better.",
+        "no difference shown": "No difference shown.",
+        "not answerable": "No answer with one seed.",
+    }[tests[0].verdict]
 
 
-PAIR_HEADER = ("", "minus", "points", "95% interval", "p", "verdict")
-
-
-def pair_cells(test: Test) -> list[str]:
-    """Return a row of the table of all pairs, as PAIR_HEADER heads it; p is Holm's where there are several."""
-    a, b = (name.partition(" ")[0] for name in test.names)
-    interval = test.interval
-    if interval is None:
-        assert isinstance(test, ConfigurationComparison)  # the trained models always have one
-        interval = test.image_interval
-    low, high = 100 * interval.low, 100 * interval.high
-    verdict = {"a better": f"{a} better", "b better": f"{b} better", "not answerable": "no verdict: one seed"}
-    return [
-        b,
-        a,
-        f"{100 * test.difference:+.2f}",
-        f"{low:+.2f} to {high:+.2f}",
-        p_words(test),
-        verdict.get(test.verdict, test.verdict),
-    ]
-
-
-def p_words(test: Test) -> str:
-    """Return the adjusted p-value with the digits that keep it on its side of the level; '-' without one."""
-    p, level = test.p_adjusted, round(1 - test.confidence, 15)  # 0.05, not 0.050000000000000044
-    if p is None:
-        return "-"
-    if p < 0.001:
-        return "< 0.001"
-    digits = next(d for d in range(2, 18) if (float(f"{p:.{d}g}") < level) == (p < level))
-    return f"{p:.{digits}g}"
-
-
-def class_cells(test: ModelComparison | None) -> list[str]:
-    """Return the difference on one class and its interval in points; '*' where chance does not explain it."""
-    if test is None:
-        return ["-", "-"]
-    star = "" if test.verdict == "no difference shown" else "* "
-    low, high = 100 * test.interval.low, 100 * test.interval.high
-    return [f"{star}{100 * test.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
-
-
-def _verdicts(tests: Sequence[Test]) -> list[str]:
-    unanswered = sum(test.verdict == "not answerable" for test in tests)
-    if len(tests) == 1 or (len(tests) <= _TOLD_ONE_BY_ONE and not unanswered):
-        return [_sentence(test.words) for test in tests]
+def _verdicts(tests: Sequence[ModelComparison] | Sequence[ConfigurationComparison], noun: str) -> list[str]:
+    if len(tests) == 1 or (len(tests) <= _ONE_BY_ONE and not any_one_seed(tests)):
+        return [sentence(test, noun) for test in tests]
     accuracies = {name: value for test in tests for name, value in zip(test.names, test.accuracies, strict=True)}
     best = max(accuracies, key=lambda name: accuracies[name])
     against: dict[str, list[str]] = {}
@@ -143,20 +160,38 @@ def _verdicts(tests: Sequence[Test]) -> list[str]:
             f"No verdict between it and {_listed(against['not answerable'])}: with one seed of either, seed noise is "
             "not accounted for."
         )
-    noises = [test.seed_noise for test in tests if isinstance(test, ConfigurationComparison) and test.seed_noise]
-    if noises:
-        lines.append(f"Between runs that differ only in seed the standard deviation was {noises[0].words}.")
     return lines
 
 
-def _some_undecided(found: Disagreement) -> bool:
-    return any(test is None or test.verdict == "no difference shown" for test in found.classes)
+def _p_words(test: PairComparison) -> str:
+    figure = p_figure(test.p_adjusted)
+    p = f"p {figure}" if figure.startswith("<") else f"p = {figure}"
+    return f"{p} after Holm over {test.family}" if test.family > 1 else p
+
+
+def _figures(test: PairComparison) -> str:
+    """'+0.9 points, 95% interval 0.5 to 1.3' of the better one, with the fewest decimals at which no figure reads 0."""
+    points = [100 * test.difference, 100 * test.interval.low, 100 * test.interval.high]
+    if test.verdict == "a better":
+        points = [-points[0], -points[2], -points[1]]
+    # 1e-9 points: less than one image in any test set, so a rounding error of the mean over seeds.
+    decimals = next(d for d in range(1, 10) if all(round(x, d) != 0 or abs(x) < 1e-9 for x in points))
+    # Adding 0.0 turns -0.0 into 0.0.
+    shown, low, high = (round(x, decimals) + 0.0 for x in points)
+    family = f" over {test.family} comparisons together" if test.family > 1 else ""
+    return f"{shown:+.{decimals}f} points, 95% interval {low:.{decimals}f} to {high:.{decimals}f}{family}"
+
+
+def _over_seeds(found: Configuration) -> str:
+    mean = f"{found.accuracies.mean():.4f}"
+    if found.sd is None:
+        return f"{mean} (one seed, no standard deviation)"
+    low, high = mean_interval(found.accuracies)
+    return (
+        f"{mean} +- {found.sd:.4f} standard deviation ({len(found.seeds)} seeds, 95% interval of the mean {low:.4f} to "
+        f"{high:.4f})"
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _sentence(words: str) -> str:
-    words = words[0].upper() + words[1:]
-    return words if words.endswith(".") else f"{words}."

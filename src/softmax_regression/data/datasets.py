@@ -1,21 +1,28 @@
-"""Reading a data set with every check, holding examples out for validation, resizing images.
+"""A prepared data set: reading its folder with every check, holding examples out for validation, resizing images.
 
-Shapes: N examples, K classes, D features, B batch. Only numpy is imported at the top: whoever needs no resizing
-does not wait for torchvision. What is known of each data set stands in registry.py.
+The folder describes itself (report.json, as the download stage wrote it), so nothing here knows any data set by name.
+Shapes: N examples, K classes, D features. Only numpy is imported at the top.
 """
 
-from __future__ import annotations
-
-import math
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.data import idx
-from softmax_regression.download.registry import PARTS, Array, entry_of
+from softmax_regression.files import existing
+
+Array: TypeAlias = npt.NDArray[Any]
+HeldOut: TypeAlias = Literal["test", "validation"]  # which examples are measured after each epoch
+
+FOLDER = Path("data", "prepared")  # where the download stage leaves the data set, whichever it is
+PARTS = ("train-images", "train-labels", "test-images", "test-labels")  # IDX files in that folder
+REPORT = "report.json"
+_BY_DOWNLOAD = "run `dvc repro download`"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Dataset:
     scale: float
     train: Examples
     test: Examples
+    report: Mapping[str, Any] = field(default_factory=dict)  # the download stage's findings and the files' digests
 
     @property
     def num_classes(self) -> int:
@@ -49,52 +57,82 @@ class Dataset:
         """(height, width) of an image, (D,) of a plain vector of features."""
         return self.train.images.shape[1:]
 
-    @property
-    def num_features(self) -> int:
-        """D, the product of the example shape."""
-        return math.prod(self.example_shape)
+    def split(self, validation_size: int, seed: int) -> tuple[Examples, tuple[HeldOut, Examples]]:
+        """Return what is trained on, and what is measured after each epoch: which examples, and these.
 
-    @property
-    def is_image(self) -> bool:
-        """Whether an example is a grey image, to be shown in a grid."""
-        return len(self.example_shape) == 2
+        With a `validation_size` so many training examples are held out (see `hold_out`); with 0 all are trained on
+        and the test set is measured, as in the book: nothing is selected by it.
+        """
+        if validation_size == 0:
+            return self.train, ("test", self.test)
+        kept, out = hold_out(self.train.labels, validation_size, seed)
+        images, labels = self.train.images, self.train.labels
+        return Examples(images[kept], labels[kept]), ("validation", Examples(images[out], labels[out]))
 
 
-def load(folder: Path, name: str, *, memory_map: bool = False, size: int | None = None) -> Dataset:
-    """Read the data set `name` from `folder`, as the download stage wrote it, and check it.
+def read_report(folder: Path, name: str | None = None) -> dict[str, Any]:
+    """Return the download stage's report in `folder`; `name` is the data set that is wanted, if only one will do.
 
-    With `memory_map` uint8 images stay in the file and are read as they are used (see `idx.read`); with a `size`
-    they are resized (see `resize`).
-    Raises FileNotFoundError when a file is not there; ValueError for an unknown name, or for a file that does not
-    hold what it should, naming the file, what was expected, what was found and what to do.
+    Raises FileNotFoundError, or ValueError when the report is damaged or the folder holds another data set.
     """
-    entry_of(name)
-    for part in PARTS:
-        if not (folder / part).is_file():
-            raise FileNotFoundError(f"{folder / part} not found; run `dvc repro download`")
+    path = existing(folder / REPORT, _BY_DOWNLOAD)
     try:
-        arrays = {p: idx.read(folder / p, memory_map=memory_map and p.endswith("images")) for p in PARTS}
-        dataset = assemble(name, arrays)
+        report: dict[str, Any] = json.loads(path.read_text())
+        _ = report["name"], report["class_names"], report["example_shape"], report["scale"], report["files"]
+        _ = report["train"]["examples"], report["test"]["examples"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); run `dvc repro --force download`") from None
+    if name not in (None, report["name"]):
+        raise ValueError(f"{folder} holds {report['name']}, not {name}; {_BY_DOWNLOAD}")
+    return report
+
+
+def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
+    """Read the data set from `folder`, as the download stage wrote it, and check it against its report.
+
+    `name` is the data set that is wanted. uint8 images stay in the file and are read as they are used (see
+    `idx.read`); with a `size` they are resized (see `resize`).
+    Raises FileNotFoundError when a file is not there; ValueError when the folder holds another data set, or a file
+    does not hold what it should, naming the file, what was expected, what was found and what to do.
+    """
+    report = read_report(folder, name)
+    paths = {part: existing(folder / part, _BY_DOWNLOAD) for part in PARTS}
+    try:
+        arrays = {part: idx.read(path, memory_map=part.endswith("images")) for part, path in paths.items()}
+        dataset = assemble(
+            name,
+            arrays,
+            scale=report["scale"],
+            class_names=tuple(report["class_names"]),
+            example_shape=tuple(report["example_shape"]),
+            sizes=(report["train"]["examples"], report["test"]["examples"]),
+        )
     except ValueError as error:
         raise ValueError(f"{error}; delete {folder} and run `dvc repro --force download`") from error
+    dataset = replace(dataset, report=report)
     return dataset if size is None else resize(dataset, size)
 
 
-def assemble(name: str, arrays: Mapping[str, Array]) -> Dataset:
-    """Return part -> array (see `PARTS`) as a Dataset.
+def assemble(
+    name: str,
+    arrays: Mapping[str, Array],
+    *,
+    scale: float,
+    class_names: tuple[str, ...] | None = None,
+    example_shape: tuple[int, ...] | None = None,
+    sizes: tuple[int, int] | None = None,
+) -> Dataset:
+    """Return part -> array (see `PARTS`) as a Dataset; what is None is taken from the arrays.
 
-    Raises ValueError where types, counts, shapes or labels are not those of the entry of `name`, where a part has
-    no examples, or not as many labels as images.
+    Raises ValueError where types, counts, shapes or labels are not those given, where a part has no examples, or not
+    as many labels as images.
     """
-    entry = entry_of(name)
     train, test = (Examples(arrays[f"{split}-images"], arrays[f"{split}-labels"]) for split in ("train", "test"))
-    shape = entry.example_shape or train.images.shape[1:]
-    labels = range(len(entry.class_names) if entry.class_names else 1 + int(train.labels.max(initial=0)))
-    sizes = entry.sizes or (None, None)
-    _check(train, f"{name}: train", shape, labels, sizes[0])
-    _check(test, f"{name}: test", shape, labels, sizes[1])
-    names = entry.class_names or tuple(f"class {label}" for label in labels)
-    return Dataset(name, names, entry.scale, train, test)
+    shape = example_shape or train.images.shape[1:]
+    labels = range(len(class_names) if class_names else 1 + int(train.labels.max(initial=0)))
+    _check(train, f"{name}: train", shape, labels, sizes[0] if sizes else None)
+    _check(test, f"{name}: test", shape, labels, sizes[1] if sizes else None)
+    return Dataset(name, class_names or tuple(f"class {label}" for label in labels), scale, train, test)
 
 
 def _check(examples: Examples, what: str, shape: tuple[int, ...], known_labels: range, size: int | None) -> None:
@@ -124,12 +162,11 @@ def hold_out(labels: Array, size: int, seed: int) -> tuple[npt.NDArray[np.int64]
 
     Stratified: class c with n_c of the N labels gives floor(size n_c / N) examples, and the classes with the largest
     remainders one more each until the counts add up (Hare quota). Which ones is drawn from `seed`.
-    `size` 0 holds out nothing. Raises ValueError when `size` is too small or too large to have every class on both
-    sides.
+    Raises ValueError when `size` is too small or too large to have every class on both sides.
     """
     total = len(labels)
     classes, counts = np.unique(labels, return_counts=True)
-    if size != 0 and not len(classes) <= size <= total - len(classes):
+    if not len(classes) <= size <= total - len(classes):
         raise ValueError(
             f"data.validation_size: expected 0 or {len(classes)} to {total - len(classes)} of the {total} training"
             f" examples, so that each of the {len(classes)} classes has one on both sides, found {size}"
@@ -155,7 +192,7 @@ def resize(dataset: Dataset, size: int) -> Dataset:
     called here without torchvision, which takes longer to import than Pillow to resize 70,000 images. The images
     come to memory. Raises ValueError for a data set without uint8 images.
     """
-    if not dataset.is_image or dataset.train.images.dtype != np.uint8:
+    if len(dataset.example_shape) != 2 or dataset.train.images.dtype != np.uint8:
         raise ValueError(f"data.resize: {dataset.name} has no grey images to resize; set data.resize: null")
     return replace(dataset, train=_resized(dataset.train, size), test=_resized(dataset.test, size))
 

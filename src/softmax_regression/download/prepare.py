@@ -1,7 +1,5 @@
 """The download stage: a data set's verified bytes, ready to be memory-mapped, and a report on what is in them."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json
@@ -14,40 +12,45 @@ from typing import Any
 import numpy as np
 
 from softmax_regression.data import idx
-from softmax_regression.data.datasets import Dataset, Examples, assemble
-from softmax_regression.download.registry import PARTS, entry_of
+from softmax_regression.data.datasets import PARTS, REPORT, Dataset, Examples, assemble
+from softmax_regression.download.registry import entry_of
 from softmax_regression.download.sources import NoSourceError, fetch, is_url, reachable
 from softmax_regression.files import sha256_of, write_atomically
+from softmax_regression.params import DownloadParams
 
-REPORT = "report.json"
 
+def download(name: str, folder: Path, params: DownloadParams, root: Path) -> dict[str, Any]:
+    """Make `folder` hold the data set `name`: four IDX files, see `datasets.PARTS`, and report.json; return the report.
 
-def download(
-    name: str, folder: Path, *, sources: Sequence[str], root: Path, timeout: float, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Make `folder` hold the data set `name`: four IDX files, see `registry.PARTS`, and report.json; return the report.
-
-    `sources`, `root`, `timeout`: where files come from, see `sources.fetch`. `settings`: the params of a data set
-    that is made, such as data.make_classification. An existing folder is replaced at the end, in one step;
-    until then, and on any error, nothing in it changes. The same arguments give the same bytes.
+    `params` say where files come from (see `sources.fetch`; relative folders count from `root`) and what a data set
+    that is made is made from. An existing folder is replaced at the end, in one step; until then, and on any error,
+    nothing in it changes. The same arguments give the same bytes.
 
     Raises ValueError for an unknown name, for settings or sources that do not fit, and for data that are not what the
     registry says; NoSourceError, a RuntimeError, when no source serves all files.
     """
     entry = entry_of(name)
-    staging = folder.with_name(f".{folder.name}.partial")  # a fixed name: a killed run's leavings go with the next
+    settings = getattr(params, entry.settings).model_dump() if entry.settings else {}
+    staging = folder.with_name(f".{folder.name}.partial")  # a fixed name: the next run removes what a kill leaves
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
         if entry.files is not None:
-            _fetch(name, entry.files, sources, root, timeout, staging)
+            _fetch(name, entry.files, params, root, staging)
         if entry.make is not None:
             for part, array in entry.make(settings).items():
                 idx.write(staging / part, array)
-        dataset = assemble(name, {part: idx.read(staging / part, memory_map=True) for part in PARTS})
+        dataset = assemble(
+            name,
+            {part: idx.read(staging / part, memory_map=True) for part in PARTS},
+            scale=entry.scale,
+            class_names=entry.class_names,
+            example_shape=entry.example_shape,
+            sizes=entry.sizes,
+        )
         report = describe(dataset)
-        if entry.settings is not None:
-            report["settings"] = {f"{entry.settings}.{key}": value for key, value in settings.items()}
+        if settings:
+            report["settings"] = {f"download.{entry.settings}.{key}": value for key, value in settings.items()}
         report["files"] = {
             part: {"bytes": (staging / part).stat().st_size, "sha256": sha256_of(staging / part)} for part in PARTS
         }
@@ -73,12 +76,13 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     test_examples_in_train: how many test examples equal a training example; conflicting_labels: how many different
     examples stand anywhere under more than one label.
     """
-    seen = {"train": _fingerprints(dataset.train), "test": _fingerprints(dataset.test)}
-    distinct_train = set(seen["train"])
+    splits = {"train": dataset.train, "test": dataset.test}
+    seen = {split: _fingerprints(examples) for split, examples in splits.items()}
     labels_of: dict[bytes, set[int]] = defaultdict(set)
-    for split, examples in (("train", dataset.train), ("test", dataset.test)):
+    for split, examples in splits.items():
         for fingerprint, label in zip(seen[split], examples.labels.tolist(), strict=True):
             labels_of[fingerprint].add(label)
+    distinct = {split: set(fingerprints) for split, fingerprints in seen.items()}
     return {
         "name": dataset.name,
         "class_names": list(dataset.class_names),
@@ -90,11 +94,11 @@ def describe(dataset: Dataset) -> dict[str, Any]:
                 "examples": len(examples),
                 "class_counts": np.bincount(examples.labels, minlength=dataset.num_classes).tolist(),
                 "range": [examples.images.min().item(), examples.images.max().item()],
-                "duplicates": len(seen[split]) - len(set(seen[split])),
+                "duplicates": len(examples) - len(distinct[split]),
             }
-            for split, examples in (("train", dataset.train), ("test", dataset.test))
+            for split, examples in splits.items()
         },
-        "test_examples_in_train": sum(fingerprint in distinct_train for fingerprint in seen["test"]),
+        "test_examples_in_train": sum(fingerprint in distinct["train"] for fingerprint in seen["test"]),
         "conflicting_labels": sum(len(labels) > 1 for labels in labels_of.values()),
     }
 
@@ -104,22 +108,15 @@ def _fingerprints(examples: Examples) -> list[bytes]:
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in examples.images]
 
 
-def _fetch(
-    name: str,
-    files: Mapping[str, tuple[str, str]],
-    sources: Sequence[str],
-    root: Path,
-    timeout: float,
-    folder: Path,
-) -> None:
+def _fetch(name: str, files: Mapping[str, tuple[str, str]], params: DownloadParams, root: Path, folder: Path) -> None:
     """Fetch the files as published and put what is in them into `folder` under the names of the parts."""
-    published = folder / "published"
+    sources, published = params.sources.get(name, []), folder / "published"
     try:
-        fetch(dict(files.values()), sources, root, timeout, published)
+        fetch(dict(files.values()), sources, root, params.timeout, published)
     except NoSourceError as error:
         place = next((source for source in sources if not is_url(source)), "a folder and name it as a source")
         raise NoSourceError(
-            f"{error}; ways out: put the files into {place}; edit data.sources.{name} in params.yaml;"
+            f"{error}; ways out: put the files into {place}; edit download.sources.{name} in params.yaml;"
             " set data.name: digits, which needs no download"
         ) from error
     for part, (file, _) in files.items():

@@ -1,37 +1,35 @@
-"""The train stage's pictures: curves as the book draws them and larger, and the weights, epoch by epoch."""
+"""Pictures of a training: its curves as the book draws them and larger, and the weights, epoch by epoch."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from softmax_regression.artifacts.outcome import Epoch, Outcome, columns
-from softmax_regression.data.datasets import Dataset
+from softmax_regression.artifacts.outcome import History, Trained
 from softmax_regression.files import write_atomically
-from softmax_regression.plots import figures
+from softmax_regression.plots import curves, images, look
 
 
-def write_training_pictures(folder: Path, outcome: Outcome, dataset: Dataset) -> None:
-    """Draw the curves and, for images, the weights into `folder`/figures, and the weights' series into /weights.
+def write_training_pictures(folder: Path, trained: Trained) -> None:
+    """Draw the curves and, for a linear model of images, the weights into `folder`/figures.
 
-    All pictures of the series have one scale of colours, so that they compare.
+    The weights of the kept epochs are a series, `folder`/series/weights/<epoch>.png, all with one scale of colours, so
+    that they compare.
     """
-    curves = columns(outcome.history)
-    figures.save(figures.training_curves(curves), folder / "figures" / "curves")
-    figures.save(figures.training_curves_book(curves), folder / "figures" / "curves_book")
-    if not dataset.is_image:
+    history, model = trained.history, trained.model
+    columns, figures = history.columns(), folder / "figures"
+    look.save(curves.training_curves(columns, history.held_out), figures / "curves")
+    look.save(curves.training_curves_book(columns, history.held_out), figures / "curves_book")
+    if not (model.is_of_images and model.is_linear):
         return
-    height, width = dataset.example_shape
-    shape, names = (height, width), dataset.class_names
-    figures.save(figures.weight_images(outcome.weight, shape, names), folder / "figures" / "weights")
-    largest = max(float(np.quantile(np.abs(weight), 0.995)) for weight in outcome.snapshots.values())
-    for epoch, weight in sorted(outcome.snapshots.items()):
-        picture = figures.weight_images(weight, shape, names, epoch=epoch, vmax=largest)
-        write_atomically(folder / "weights" / f"epoch_{epoch:03}.png", figures.png_bytes(picture))
+    height, width = model.example_shape
+    shape, names = (height, width), model.class_names
+    look.save(images.weight_images(model.tensors["weight"], shape, names), figures / "weights")
+    largest = max(float(np.quantile(np.abs(weight), 0.995)) for weight in trained.snapshots.values())
+    for epoch, weight in sorted(trained.snapshots.items()):
+        picture = images.weight_images(weight, shape, names, epoch=epoch, vmax=largest)
+        write_atomically(folder / "series" / "weights" / f"{epoch:03}.png", look.png_bytes(picture))
 
 
-def live_curves(history: Sequence[Epoch], epochs: int) -> bytes:
+def live_curves(history: History, epochs: int) -> bytes:
     """Return the curves of a training under way as PNG; the axis is as long as the training will be."""
-    return figures.png_bytes(figures.training_curves(columns(history), epochs=epochs))
+    return look.png_bytes(curves.training_curves(history.columns(), history.held_out, epochs=epochs))

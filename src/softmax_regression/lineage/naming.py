@@ -1,76 +1,129 @@
-"""Which run a word on the command line means: `HEAD`, `best`, or what `runs.resolve` knows."""
+"""What a person's word for a run means: the one resolver of show, compare, predict and sync.
 
-from __future__ import annotations
+Tried in this order:
 
+    workspace   the run of the outputs in the working folder
+    best        the best live run, chosen by validation data, never by the test set
+    a run       by id, name, DVC experiment, the first characters (four or more) of an experiment's key or a run's id
+    a state     the run of the outputs of a DVC experiment or a commit, as git names it (HEAD, a branch, a hash)
+"""
+
+import difflib
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from softmax_regression.artifacts.experiment import read_experiment
-from softmax_regression.tracking.record import RunRecord, resolve
+from softmax_regression.lineage import states
+from softmax_regression.lineage.states import WORKSPACE, State
+from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.run_store import RunStore
 
-if TYPE_CHECKING:
-    from softmax_regression.tracking.client import Store
-
-WORKSPACE, BEST = "HEAD", "best"
-EXPERIMENT_FILE = Path("artifacts", "train", "experiment.json")
+BEST = "best"
 _VALIDATION, _TRAINING = "final/validation_accuracy", "final/train_loss"
+# Shorter beginnings of ids match by accident (git asks for four digits, too).
+_SHORTEST_PREFIX = 4
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A run, the word that named it, and for `best` and `HEAD` a sentence that says how it was chosen."""
+class Named:
+    """A run, the word that named it, and a sentence on how it was found where the word is no name of its own."""
 
     ref: str
     record: RunRecord
     how: str = ""
 
 
-def choose(store: Store, root: Path, refs: Sequence[str]) -> list[Chosen]:
+def resolve(store: RunStore, root: Path, ref: str) -> Named:
+    """Return the run that `ref` names, see the head of this file. Raises ValueError if it names none, or several."""
+    return resolve_all(store, root, [ref])[0]
+
+
+def resolve_all(store: RunStore, root: Path, refs: Sequence[str]) -> list[Named]:
     """Return the run that each of `refs` names, in their order.
 
-    `HEAD` is the run of the outputs in the workspace `root`. `best` is chosen among the live runs on the data set of
-    the other runs named, see `best_run`. Raises FileNotFoundError if the workspace has no trained model, ValueError
-    if a word names no run, or two name the same one.
+    `best` is chosen among the live runs on the data set of the other runs named, see `best_run`. Raises ValueError if
+    a word names no run, or two name the same one.
     """
     records = store.runs()
-    chosen = {
-        ref: _workspace_run(store, root) if ref == WORKSPACE else Chosen(ref, resolve(records, ref))
-        for ref in refs
-        if ref != BEST
-    }
+    named = {ref: _named(store, root, records, ref) for ref in refs if ref != BEST}
     if BEST in refs:
-        data = {run.record.params.get("data.name", "") for run in chosen.values()}
+        data = {run.record.params.get("data.name", "") for run in named.values()}
         record, how = best_run([run for run in records if not data or run.params.get("data.name") in data])
-        chosen[BEST] = Chosen(BEST, record, how)
-    named: dict[str, str] = {}
+        named[BEST] = Named(BEST, record, how)
+    seen: dict[str, str] = {}
     for ref in refs:
-        record = chosen[ref].record
-        if record.run_id in named:
-            other = named[record.run_id]
-            words = f"{other!r} stands twice" if other == ref else f"{other!r} and {ref!r} are the same run, {record}"
+        record = named[ref].record
+        if record.run_id in seen:
+            other = seen[record.run_id]
+            words = f"{other!r} is given twice" if other == ref else f"{other!r} and {ref!r} are the same run, {record}"
             raise ValueError(f"{words}; name different runs")
-        named[record.run_id] = ref
-    return [chosen[ref] for ref in refs]
+        seen[record.run_id] = ref
+    return [named[ref] for ref in refs]
+
+
+def state_named(store: RunStore, root: Path, ref: str) -> State:
+    """Return the state of the project that `ref` names, or that the run which it names belongs to.
+
+    Raises ValueError if it names nothing, or DVC has no state of that run.
+    """
+    if ref != WORKSPACE:
+        records = store.runs()
+        record = best_run(records)[0] if ref == BEST else find_record(records, ref)
+        if record is not None:
+            for state in states.all_states(root):
+                with suppress(RuntimeError):  # DVC does not have that state's files
+                    same = record.key == state.experiment.key if record.key else record.dvc_experiment == state.name
+                    if same:  # without a key where the run was cut off, but DVC's experiment was not
+                        return state
+            raise ValueError(
+                f"DVC has no outputs of the run {record}; `softmax-regression show {ref}` says what it was"
+            )
+    return states.at(root, ref)
+
+
+def find_record(records: Sequence[RunRecord], ref: str) -> RunRecord | None:
+    """Return the one of `records` that `ref` names, by id, name, DVC experiment or the first characters of a key or id.
+
+    Of several attempts at one configuration, or repetitions of one experiment, the live one is meant. None if no run is
+    named; raises ValueError if more than one is.
+    """
+    long_enough = len(ref) >= _SHORTEST_PREFIX
+    for found in (
+        [record for record in records if record.run_id == ref],
+        [record for record in records if record.name == ref],
+        [record for record in records if ref and record.dvc_experiment == ref],
+        [record for record in records if long_enough and record.key.startswith(ref)],
+        [record for record in records if long_enough and record.run_id.startswith(ref)],
+    ):
+        if len(found) > 1:
+            live = [record for record in found if record.live]
+            one = len({record.config_key for record in found}) == 1 or len({record.key for record in found}) == 1
+            if len(live) != 1 or not one:
+                raise ValueError(f"{ref!r} names {len(found)} runs, give an id: {', '.join(map(str, found))}")
+            return live[0]
+        if found:
+            return found[0]
+    return None
 
 
 def best_run(records: Sequence[RunRecord]) -> tuple[RunRecord, str]:
     """Return the best of the live `records`, and how it was chosen, in a sentence; never by the test set.
 
-    A run picked for its test accuracy looks better there than it is, and a test on the same images would take that
-    luck for skill. So: by the accuracy of the kept weights on validation images where runs held some out, else by the
-    training loss. Raises ValueError if no run is live.
+    A run picked for its test accuracy looks better there than it is, and a test on the same images would mistake that
+    luck for skill. So: by the accuracy on validation images where runs held some out, else by the training loss.
+    Raises ValueError if no run is live.
     """
     live = [record for record in records if record.live]
     validated = [record for record in live if math.isfinite(record.metrics.get(_VALIDATION, math.nan))]
     if validated:
         best = max(validated, key=lambda record: record.metrics[_VALIDATION])
-        without = f" ({len(live) - len(validated)} without could not stand)" if len(validated) < len(live) else ""
+        rest = len(live) - len(validated)
+        without = f" (of the {len(live)} live runs {rest} held none out)" if rest else ""
         return best, (
             f"best is {best.name}: the highest validation accuracy, {best.metrics[_VALIDATION]:.4f}, of the "
-            f"{_live_runs(validated)} that held images out{without}; the test images had no say"
+            f"{_live_runs(validated)} that held images out{without}; the test images were not used"
         )
     trained = [record for record in live if math.isfinite(record.metrics.get(_TRAINING, math.nan))]
     if not trained:
@@ -78,22 +131,28 @@ def best_run(records: Sequence[RunRecord]) -> tuple[RunRecord, str]:
     best = min(trained, key=lambda record: record.metrics[_TRAINING])
     return best, (
         f"best is {best.name}: the lowest training loss, {best.metrics[_TRAINING]:.4f}, of the {_live_runs(trained)}, "
-        "none of which held validation images out; the test images had no say. Training loss is a weak guide to new "
+        "none of which held validation images out; the test images were not used. Training loss is a weak guide to new "
         "images: set data.validation_size for a better one"
     )
+
+
+def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) -> Named:
+    if ref != WORKSPACE and (record := find_record(records, ref)) is not None:
+        return Named(ref, record)
+    try:
+        state = states.at(root, ref)
+    except ValueError:
+        names = sorted({record.name for record in records} | {record.dvc_experiment for record in records} - {""})
+        near = difflib.get_close_matches(ref, names, n=3, cutoff=0.4) or names[:3]
+        known = f"the nearest names are {', '.join(near)}" if near else "the store holds no run yet"
+        raise ValueError(f"{ref!r} names no run, DVC experiment or commit: {known}") from None
+    key = state.experiment.key
+    record = store.find(key)
+    if record is None:
+        raise ValueError(f"{ref}: the store has no run of the experiment {key}; run `softmax-regression sync {ref}`")
+    return Named(ref, record, f"{ref} is {record.name}")
 
 
 def _live_runs(records: Sequence[RunRecord]) -> str:
     names = sorted({record.params.get("data.name", "") for record in records})
     return f"{len(records)} live run{'s' if len(records) > 1 else ''} on {' and '.join(names)}"
-
-
-def _workspace_run(store: Store, root: Path) -> Chosen:
-    key = read_experiment(root / EXPERIMENT_FILE).key
-    record = store.find(key)
-    if record is None:
-        raise ValueError(
-            f"{WORKSPACE}: the experiment in this workspace ({key}) has no run in the store; "
-            "`softmax-regression sync` makes it from the outputs"
-        )
-    return Chosen(WORKSPACE, record, f"{WORKSPACE} is {record.name}, the run of the outputs in this workspace")

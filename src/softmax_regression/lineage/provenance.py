@@ -1,63 +1,27 @@
-"""Where a run comes from: the project's root, git's state, DVC's experiment, versions and hardware."""
+"""Where a run comes from: git's state, the code that determines the weights, versions and hardware."""
 
-from __future__ import annotations
-
+import ast
+import functools
 import hashlib
 import os
 import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
-from softmax_regression.files import md5_of
+from softmax_regression.artifacts.experiment import Experiment, digest
+from softmax_regression.files import read_yaml
+from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
 
 # What a run records apart, or what it writes; the rest of the difference to the commit is `code.diff`.
 NOT_CODE = ("params.yaml", "dvc.lock", "metrics.json")
-# A person's settings (colours, other prefixes, an own diff program) must not change what `git apply` shall take.
+WEIGHT_CODE = ("data", "mathematics", "training")  # the packages that can change a weight
+# A person's settings (colours, other prefixes, an own diff program) must not change what `git apply` accepts.
 _DIFF = ("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-EXP_NAME, EXP_BASELINE = "dvc.exp.name", "dvc.exp.baseline"
 PACKAGES = ("torch", "pytorch-lightning", "mlflow", "dvc", "numpy")
-
-
-def project_root() -> Path:
-    """Return the real checkout: DVC names it even to a stage that runs in a temporary copy of the workspace.
-
-    Outside DVC it is the nearest folder upwards that holds dvc.yaml. Raises FileNotFoundError when there is none.
-    """
-    if declared := os.environ.get("DVC_ROOT"):
-        return Path(declared).resolve()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file():
-            return folder
-    raise FileNotFoundError(f"no dvc.yaml in {here} or above it; run from inside the project")
-
-
-def git_commit(folder: Path = Path()) -> str | None:
-    """Return the commit that is checked out, or None outside git (or before the first commit)."""
-    return _git("rev-parse", "--verify", "--quiet", "HEAD", folder=folder) or None
-
-
-def code_diff(folder: Path = Path(), base: str = "HEAD", revision: str = "") -> str:
-    """Return the difference between the commit `base` and the files here (or `revision`) as `git apply` takes it.
-
-    Empty when there is none. New files here count where code lives (src/ and pipeline/) when git does not ignore them.
-    """
-    if git_commit(folder) is None:
-        return ""
-    exclude = [f":(exclude){name}" for name in NOT_CODE]
-    diff = _git(*_DIFF, *filter(None, (base, revision)), "--", ".", *exclude, folder=folder, strip=False)
-    if revision:
-        return diff
-    new = _git("ls-files", "-z", "--others", "--exclude-standard", "src", "pipeline", folder=folder).split("\0")
-    return diff + "".join(
-        _git(*_DIFF, "--no-index", "--", "/dev/null", name, folder=folder, strip=False) for name in new if name
-    )
 
 
 @dataclass(frozen=True)
@@ -69,8 +33,61 @@ class Origin:
     params: str = ""
 
 
+def config_key(experiment: Experiment) -> str:
+    """Return 16 hexadecimal digits known before the training: params, data, and the code that can change a weight.
+
+    Attempts at one training share it, and a checkpoint is found by it. It is a tag of the run and in no file.
+    """
+    return digest(replace(experiment, model="").to_json() + weight_code())
+
+
+@functools.cache
+def weight_code(package: Path = Path(__file__).parents[1]) -> str:
+    """Return the digest of the packages in WEIGHT_CODE; comments, docstrings and layout do not count."""
+    hasher = hashlib.sha256()
+    for path in sorted(path for name in WEIGHT_CODE for path in (package / name).glob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        hasher.update(f"{path.relative_to(package).as_posix()}\n{ast.unparse(tree)}\n".encode())
+    return hasher.hexdigest()
+
+
+def git(*arguments: str, folder: Path, strip: bool = True) -> str:
+    """Return what git prints, or nothing where there is no git, no repository or no such thing."""
+    try:
+        printed = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).stdout
+    except OSError:
+        return ""
+    text = printed.decode(errors="surrogateescape")
+    return text.strip() if strip else text
+
+
+def git_commit(folder: Path = Path(), revision: str = "HEAD") -> str | None:
+    """Return the commit that `revision` names, or None outside git, or where there is no such commit."""
+    return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", folder=folder) or None
+
+
+def code_diff(folder: Path = Path(), base: str = "HEAD", revision: str = "") -> str:
+    """Return the difference between the commit `base` and the files here (or `revision`) as `git apply` takes it.
+
+    Empty when there is none. New files here count where code lives (src/ and pipeline/) when git does not ignore them.
+    """
+    if git_commit(folder) is None:
+        return ""
+    exclude = [f":(exclude){name}" for name in NOT_CODE]
+    diff = git(*_DIFF, *filter(None, (base, revision)), "--", ".", *exclude, folder=folder, strip=False)
+    if revision:
+        return diff
+    new = git("ls-files", "-z", "--others", "--exclude-standard", "src", "pipeline", folder=folder).split("\0")
+    return diff + "".join(
+        git(*_DIFF, "--no-index", "--", "/dev/null", name, folder=folder, strip=False) for name in new if name
+    )
+
+
 def origin_here(folder: Path = Path()) -> Origin:
-    """Return the origin of a training that runs now, in `folder`: git, DVC's experiment, versions, hardware."""
+    """Return the origin of a run that starts now in `folder`, with versions and hardware."""
     commit, diff = git_commit(folder), code_diff(folder)
     tags = {
         **_code_tags(commit, diff),
@@ -85,18 +102,30 @@ def origin_here(folder: Path = Path()) -> Origin:
     return Origin(tags, diff, _text(folder / "params.yaml"))
 
 
-def origin_of_outputs(code: Mapping[str, str], folder: Path = Path(), base: str = "HEAD", revision: str = "") -> Origin:
-    """Return the origin of outputs that were made before, as far as it can be known.
+def origin_of_outputs(same_code: bool, folder: Path = Path(), base: str = "HEAD", revision: str = "") -> Origin:
+    """Return the origin of outputs that were made before, as far as it is known.
 
-    `code` maps files to the MD5 that they had then. Where the files here, or those of the commit `revision`, are the
-    same, they are described as their difference to `base`; otherwise the commit is unknown. So are versions and
-    hardware: those of this machine may be others.
+    With `same_code` the code here, or of the commit `revision`, is the code that made them: it is described as its
+    difference to `base`. Otherwise the commit is unknown. So are versions and hardware: this machine's may be others.
     """
-    same = all(_md5_at(folder, revision, name) == digest for name, digest in code.items())
-    commit = _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", folder=folder) if same else ""
+    commit = git_commit(folder, base) if same_code else None
     diff = code_diff(folder, base, revision) if commit else ""
-    params = _git("show", f"{revision}:params.yaml", folder=folder) if revision else _text(folder / "params.yaml")
-    return Origin(_code_tags(commit or None, diff), diff, params)
+    recorded = ("show", f"{revision}:params.yaml")
+    params = git(*recorded, folder=folder, strip=False) if revision else _text(folder / "params.yaml")
+    return Origin(_code_tags(commit, diff), diff, params)
+
+
+def dvc_experiment_tags() -> dict[str, str]:
+    """Return DVC's name of the experiment and the commit it started from, when `dvc exp run` runs this."""
+    names = {"DVC_EXP_NAME": DVC_EXPERIMENT, "DVC_EXP_BASELINE_REV": DVC_BASELINE}
+    return {tag: os.environ[variable] for variable, tag in names.items() if os.environ.get(variable)}
+
+
+def params_at(commit: str, folder: Path) -> dict[str, object] | None:
+    """Return the params.yaml of a commit, or None when the commit or the file is not there, or cannot be read."""
+    found = git_commit(folder, commit)
+    content = read_yaml(git("show", f"{found}:params.yaml", folder=folder), "params.yaml") if found else None
+    return content if isinstance(content, dict) else None
 
 
 def _code_tags(commit: str | None, diff: str) -> dict[str, str]:
@@ -109,45 +138,12 @@ def _code_tags(commit: str | None, diff: str) -> dict[str, str]:
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
-def dvc_experiment_tags() -> dict[str, str]:
-    """Return DVC's name of the experiment and the commit it started from, when `dvc exp run` runs this."""
-    names = {"DVC_EXP_NAME": EXP_NAME, "DVC_EXP_BASELINE_REV": EXP_BASELINE}
-    return {tag: os.environ[variable] for variable, tag in names.items() if os.environ.get(variable)}
-
-
-def params_at(commit: str, folder: Path) -> dict[str, object] | None:
-    """Return the params.yaml of a commit, or None when the commit or the file is not there."""
-    text = _git("show", f"{commit}:params.yaml", folder=folder)
-    content = yaml.safe_load(text) if text else None
-    return content if isinstance(content, dict) else None
-
-
-def _git(*arguments: str, folder: Path, strip: bool = True) -> str:
-    """Return what git prints, or nothing where there is no git, no repository or no such thing."""
-    text = _git_bytes(*arguments, folder=folder).decode(errors="surrogateescape")
-    return text.strip() if strip else text
-
-
-def _git_bytes(*arguments: str, folder: Path) -> bytes:
-    try:
-        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).stdout
-    except OSError:
-        return b""
-
-
-def _md5_at(folder: Path, revision: str, name: str) -> str:
-    """Return the MD5 of a file here, or in a commit; that of nothing when it is not there."""
-    if revision:
-        return hashlib.md5(_git_bytes("show", f"{revision}:{name}", folder=folder), usedforsecurity=False).hexdigest()
-    return md5_of(folder / name) if (folder / name).is_file() else ""
-
-
 def _text(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
 def _gpu() -> str:
-    """Return the model of the first NVIDIA GPU, as its Linux driver tells it, or "none"."""
+    """Return the model of the first NVIDIA GPU, as its Linux driver names it, or "none"."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         if found := re.search(r"^Model:\s*(.+)$", _text(path), re.MULTILINE):
             return found[1].strip()
@@ -163,9 +159,5 @@ def _version(name: str) -> str:
 
 def _processor() -> str:
     """Return the processor's name; platform.processor() is empty on most Linux systems."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    names = re.findall(r"^model name\s*:\s*(.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
     return names[0] if names else platform.processor() or platform.machine()

@@ -5,43 +5,33 @@ there is none (a wiped store, outputs pulled on another machine, a server that w
 from the training's outputs and mark it as restored.
 """
 
-from __future__ import annotations
-
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from softmax_regression.artifacts.experiment import Experiment, experiment_name
-from softmax_regression.artifacts.outcome import Epoch, read_history
-from softmax_regression.lineage.provenance import (
-    EXP_NAME,
-    Origin,
-    dvc_experiment_tags,
-    origin_of_outputs,
-    project_root,
-)
+from softmax_regression.artifacts.experiment import Experiment, experiment_name, read_experiment
+from softmax_regression.artifacts.outcome import read_history
+from softmax_regression.files import project_root
+from softmax_regression.lineage import states
+from softmax_regression.lineage.provenance import Origin, config_key, dvc_experiment_tags, origin_of_outputs
 from softmax_regression.redaction import redact
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.client import Store
-from softmax_regression.tracking.database import alone
-from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.database import exclusive
+from softmax_regression.tracking.record import DVC_ALSO, DVC_EXPERIMENT, RESTORED, RunRecord
 from softmax_regression.tracking.run import Run
+from softmax_regression.tracking.run_store import RunStore
 
 CHECKPOINTS = Path("checkpoints")
-RESTORED = "experiment.restored"  # "true": rebuilt from the outputs; "completed": cut off, then completed from them
-EXP_ALSO = "dvc.exp.also"
-RESTORE_WAIT = 60.0  # seconds for which another process may be rebuilding a run
+RESTORE_LOCK = CHECKPOINTS / ".restore.lock"  # one process at a time rebuilds a run
 
 
-def start(store: Store, experiment: Experiment, origin: Origin, extra_tags: Mapping[str, str] | None = None) -> Run:
+def start(store: RunStore, experiment: Experiment, origin: Origin, extra_tags: Mapping[str, str] | None = None) -> Run:
     """Start a run of `experiment` with its params and where it comes from; named after DVC's experiment, too."""
     tags = {**origin.tags, "data": str(experiment.params["data.name"]), **(extra_tags or {})}
     name = experiment_name(experiment.params)
-    if dvc_name := tags.get(EXP_NAME):
+    if dvc_name := tags.get(DVC_EXPERIMENT):
         name = f"{name} [{dvc_name}]"
-    run = store.start_run(name, experiment.config_key, stage_logs.run_params(experiment), tags)
+    run = store.start_run(name, config_key(experiment), stage_logs.run_params(experiment), tags)
     if origin.diff:
         run.log_bytes(redact(origin.diff).encode(errors="surrogateescape"), "code.diff")
     if origin.params:
@@ -49,31 +39,33 @@ def start(store: Store, experiment: Experiment, origin: Origin, extra_tags: Mapp
     return run
 
 
-def record(experiment: Experiment, train: Path, data: Path, log: Callable[[Run], None]) -> None:
-    """Let `log` write into the experiment's live run, rebuilt from the outputs in `train` if the store has none.
+def record(train: Path, stage: str, folder: Path) -> None:
+    """Record the outputs of a stage, in `folder`, in the live run of the experiment whose training is in `train`.
 
-    A store that cannot be reached is told in one line: the stage's own outputs do not depend on it, and `sync` fills
-    it in later.
+    A store that cannot be reached is reported in one line: the stage's own outputs do not depend on it, and `sync`
+    fills it in later.
     """
     root = project_root()
+    experiment = read_experiment(train / "experiment.json")
     try:
-        store = Store.open(root)
-        store.sweep_dead_runs()
-        with alone(root / CHECKPOINTS / ".restore.lock", RESTORE_WAIT):
-            run = find_or_restore(store, experiment, train, read_report(data))
+        store = RunStore.open(root)
+        store.end_dead_runs()
+        with exclusive(root / RESTORE_LOCK):
+            run = find_or_restore(store, experiment, train)
     except RuntimeError as error:
         _say(f"not recorded in MLflow: {error}")
         return
-    log(run)
+    stage_logs.log_stage(run, stage, folder)
     run.finish()
-    tell_lost(run)
+    report_lost(run)
 
 
-def find_or_restore(store: Store, experiment: Experiment, train: Path, report: Mapping[str, Any]) -> Run:
+def find_or_restore(store: RunStore, experiment: Experiment, train: Path) -> Run:
     """Return the live run of `experiment`; complete or rebuild it from the train stage's outputs if there is none."""
     found = store.find(experiment.key)
     if found is None:
-        run = restore(store, experiment, train, report, origin_of_outputs(experiment.code), dvc_experiment_tags())
+        origin = origin_of_outputs(states.workspace(Path()).has_code_of_training())
+        run = restore(store, experiment, train, origin, dvc_experiment_tags())
         _say(f"the run {run.name} was not in the MLflow store, or not complete: filled in from the outputs", hint=False)
         return run
     run = store.continue_run(found.run_id)
@@ -87,57 +79,49 @@ def belongs_to(record: RunRecord, dvc_tags: Mapping[str, str]) -> dict[str, str]
 
     Several of DVC's experiments share a run when they differ in a late stage only.
     """
-    name = dvc_tags.get(EXP_NAME, "")
+    name = dvc_tags.get(DVC_EXPERIMENT, "")
     if not record.dvc_experiment:
         return dict(dvc_tags)
-    also = record.tags.get(EXP_ALSO, "").split()
-    return {EXP_ALSO: " ".join([*also, name])} if name not in ("", record.dvc_experiment, *also) else {}
+    also = record.tags.get(DVC_ALSO, "").split()
+    return {DVC_ALSO: " ".join([*also, name])} if name not in ("", record.dvc_experiment, *also) else {}
 
 
 def restore(
-    store: Store,
-    experiment: Experiment,
-    train: Path,
-    report: Mapping[str, Any],
-    origin: Origin,
-    extra_tags: Mapping[str, str] | None = None,
+    store: RunStore, experiment: Experiment, train: Path, origin: Origin, extra_tags: Mapping[str, str] | None = None
 ) -> Run:
     """Fill in the run of an experiment from the train stage's outputs, marked as restored.
 
     A run of the same configuration that was cut off, and whose curves are the beginning of these, is completed;
     otherwise the run is made anew.
     """
-    cut_off = _cut_off(store, experiment, read_history(train / "history.csv"))
+    cut_off = _cut_off(store, experiment, train)
     if cut_off is None:
-        run, has_model = start(store, experiment, origin, {RESTORED: "true", **(extra_tags or {})}), False
+        run = start(store, experiment, origin, {RESTORED: "true", **(extra_tags or {})})
     else:
-        run, has_model = store.resume_run(cut_off.run_id), store.model_of(cut_off.run_id) is not None
+        run = store.resume_run(cut_off.run_id)
         run.set_tags({RESTORED: "completed"})
-    stage_logs.log_training(run, train, experiment, report, has_model=has_model)
+    stage_logs.log_training(run, train)
     run.finish("FINISHED", key=experiment.key)
     if run.lost:
         raise RuntimeError(run.lost)
     return store.continue_run(run.run_id)
 
 
-def _cut_off(store: Store, experiment: Experiment, history: Sequence[Epoch]) -> RunRecord | None:
-    """Return the newest run that ended before its outputs were recorded and whose curves agree with `history`."""
-    known = {(name, row["epoch"], value) for row in history for name, value in stage_logs.curve_metrics(row).items()}
-    for record in store.attempts(experiment.config_key):
+def _cut_off(store: RunStore, experiment: Experiment, train: Path) -> RunRecord | None:
+    """Return the newest run that ended before its outputs were recorded and whose curves agree with the history."""
+    history = read_history(train / "history.csv")
+    curves = [(row.epoch, stage_logs.curve_metrics(history.named(row))) for row in history.epochs]
+    known = {(name, epoch, value) for epoch, row in curves for name, value in row.items()}
+    for record in store.attempts(config_key(experiment)):
         if record.status in ("KILLED", "FAILED"):
-            curves = store.history(record.run_id, sorted(set(stage_logs.CURVES.values()) & set(record.metrics)))
-            if {(name, *point) for name, points in curves.items() for point in points} <= known:
+            names = sorted(name for name in record.metrics if name.startswith("curves/"))
+            recorded = store.history(record.run_id, names)
+            if {(name, *point) for name, points in recorded.items() for point in points} <= known:
                 return record
     return None
 
 
-def read_report(data: Path) -> dict[str, Any]:
-    """Return what the download stage reported on the data set in the folder `data`."""
-    report: dict[str, Any] = json.loads((data / "report.json").read_text())
-    return report
-
-
-def tell_lost(run: Run) -> None:
+def report_lost(run: Run) -> None:
     """Say in one line if MLflow did not take everything."""
     if run.lost:
         _say(f"MLflow did not take everything ({run.lost})")

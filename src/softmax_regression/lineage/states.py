@@ -4,11 +4,8 @@ Nothing is run and the workspace is not touched: dvc.lock says what belongs toge
 workspace, its cache or its remote. The only file that imports DVC.
 """
 
-from __future__ import annotations
-
-import json
 import re
-import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
+from softmax_regression.artifacts.experiment import Experiment, parse_experiment
+from softmax_regression.files import md5_of, md5_of_folder, read_yaml
+from softmax_regression.lineage.provenance import git, git_commit
+from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
+from softmax_regression.tracking.stage_logs import outputs_tag
 
-from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.files import md5_of_folder
-from softmax_regression.lineage.provenance import EXP_BASELINE, EXP_NAME
-from softmax_regression.tracking.stage_logs import EVALUATE_OUTPUTS, TRAIN_OUTPUTS, predict_outputs
-
-TRAIN, EVALUATE, PREDICT, METRICS = "artifacts/train", "artifacts/evaluate", "artifacts/predict", "metrics.json"
+ARTIFACTS = "artifacts"  # the output of a stage is the folder artifacts/<stage>
+TRAIN = f"{ARTIFACTS}/train"
 WORKSPACE = "workspace"
 
 
@@ -41,62 +38,60 @@ class State:
     base: str = "HEAD"
     dvc_experiment: str = ""
 
-    @property
+    @cached_property
     def outputs(self) -> dict[str, str]:
-        """Return the digests of the outputs that belong to the last training, under the tags that runs have them."""
+        """The digests of the outputs that belong to the last training, by stage, train first."""
         train = self.digest("train", "outs", TRAIN)
         if train is None:
             return {}
-        found = {TRAIN_OUTPUTS: train}
-        for stage, path, tag in (
-            ("evaluate", EVALUATE, EVALUATE_OUTPUTS),
-            ("predict", PREDICT, predict_outputs(self.count)),
-        ):
-            digest = self.digest(stage, "outs", path)
+        found = {"train": train}
+        for stage in self.stages:
+            digest = self.digest(stage, "outs", f"{ARTIFACTS}/{stage}")
             if digest and self.digest(stage, "deps", TRAIN) == train:  # or it is about an older training
-                found[tag] = digest
+                found[stage] = digest
         return found
 
     @property
-    def count(self) -> int:
-        """Return how many images the grids show."""
-        params = self.stages.get("predict", {}).get("params", {}).get("params.yaml", {})
-        return int(params.get("predict.count", 0))
+    def tags(self) -> dict[str, str]:
+        """The digests of the outputs under the tags that a run has them."""
+        return {outputs_tag(stage): digest for stage, digest in self.outputs.items()}
 
     @property
     def dvc_tags(self) -> dict[str, str]:
-        """Return the tags that lead from a run to DVC's experiment."""
-        return {EXP_NAME: self.dvc_experiment, EXP_BASELINE: self.base} if self.dvc_experiment else {}
+        """The tags that lead from a run to DVC's experiment."""
+        return {DVC_EXPERIMENT: self.dvc_experiment, DVC_BASELINE: self.base} if self.dvc_experiment else {}
 
     @cached_property
     def experiment(self) -> Experiment:
-        """Return experiment.json. Raises RuntimeError where DVC does not have it."""
-        with self._reading() as files:
-            return Experiment(**json.loads(files.read_text(f"{TRAIN}/experiment.json")))
+        """experiment.json. Raises ValueError where there is no training, RuntimeError where DVC does not have it."""
+        if not self.outputs:
+            raise ValueError(f"{self.name}: its dvc.lock has no training; run `dvc repro`, and commit dvc.lock")
+        path = f"{TRAIN}/experiment.json"
+        with self._files() as files:
+            return parse_experiment(files.read_text(path), f"{path} of {self.name}")
 
-    def report(self) -> dict[str, Any]:
-        """Return the report on the data set. Raises RuntimeError where DVC does not have it."""
-        with self._reading() as files:
-            report: dict[str, Any] = json.loads(
-                files.read_text(f"data/{self.experiment.params['data.name']}/report.json")
-            )
-            return report
+    def has_code_of_training(self) -> bool:
+        """Say whether the code of this state is what dvc.lock says the training was made with."""
+        deps = self.stages.get("train", {}).get("deps", [])
+        code = [dep for dep in deps if dep["path"].startswith(("src/", "pipeline/"))]
+        with self._files() as files, tempfile.TemporaryDirectory() as folder:
+            try:
+                found = [_copied(files, dep["path"], Path(folder, dep["path"])) for dep in code]
+            except FileNotFoundError:  # renamed or removed since
+                return False
+        return bool(code) and found == [dep["md5"] for dep in code]
 
     def copy_outputs(self, destination: Path) -> None:
         """Copy the outputs into the folder `destination`, under their paths in the project.
 
         Raises RuntimeError where DVC does not have them, or they are not what dvc.lock says.
         """
-        paths = {TRAIN_OUTPUTS: TRAIN, EVALUATE_OUTPUTS: EVALUATE, predict_outputs(self.count): PREDICT}
-        for tag, digest in self.outputs.items():
-            copy = destination / paths[tag]
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with self._reading() as files:
-                files.get(paths[tag], str(copy), recursive=True)
-                if tag == EVALUATE_OUTPUTS:
-                    files.get(METRICS, str(destination / METRICS))
-            if md5_of_folder(copy) != digest:
-                raise RuntimeError(f"{paths[tag]} is not what dvc.lock says: run `dvc repro` or `dvc checkout --force`")
+        for stage, digest in self.outputs.items():
+            path = f"{ARTIFACTS}/{stage}"
+            with self._files() as files:
+                found = _copied(files, path, destination / path)
+            if found != digest:
+                raise RuntimeError(f"{path} is not what dvc.lock says: run `dvc repro` or `dvc checkout --force`")
 
     def digest(self, stage: str, kind: str, path: str) -> str | None:
         """Return the digest that dvc.lock has for `path` among the "deps" or "outs" of a stage, or None."""
@@ -104,14 +99,15 @@ class State:
         return next((entry["md5"] for entry in entries if entry["path"] == path and "md5" in entry), None)
 
     @contextmanager
-    def _reading(self) -> Iterator[Any]:
+    def _files(self) -> Iterator[Any]:
         """Yield DVC's view of the files; its errors become RuntimeError."""
         from dvc.api import DVCFileSystem
         from dvc.exceptions import DvcException
+        from dvc_data.index import DataIndexDirError
 
         try:
             yield DVCFileSystem(str(self.root), rev=self.revision or None)
-        except (DvcException, OSError) as error:
+        except (DvcException, DataIndexDirError, OSError) as error:
             raise RuntimeError(f"DVC does not have its outputs ({error}): run `dvc pull`, or `dvc repro`") from error
 
 
@@ -131,36 +127,46 @@ def at(root: Path, name: str) -> State:
     for state in experiments(root):
         if name in (state.name, state.revision):
             return state
-    revision = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
+    revision = git_commit(root, name)
     if not revision:
         raise ValueError(f"{name!r} is neither a DVC experiment (`dvc exp list --all`) nor a commit")
-    return State(name, root, _stages(_git(root, "show", f"{revision}:dvc.lock")), revision, base=revision)
+    return State(name, root, _stages(git("show", f"{revision}:dvc.lock", folder=root)), revision, base=revision)
 
 
 def experiments(root: Path) -> list[State]:
     """Return the states of all experiments that `dvc exp list --all` knows."""
     found = []
-    for line in _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
+    for line in git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", folder=root).splitlines():
         # refs/exps/<2 digits of the commit that it started from>/<the other 38>/<name>; DVC keeps others for itself
         if match := re.fullmatch(r"(\w{40}) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)", line):
             revision, start, rest, name = match.groups()
-            stages = _stages(_git(root, "show", f"{revision}:dvc.lock"))
+            stages = _stages(git("show", f"{revision}:dvc.lock", folder=root))
             found.append(State(name, root, stages, revision, base=start + rest, dvc_experiment=name))
     return found
+
+
+def all_states(root: Path) -> list[State]:
+    """Return the workspace, the checked-out commit where it has other outputs, and DVC's experiments."""
+    here = workspace(root)
+    try:
+        head = [state for state in [at(root, "HEAD")] if state.outputs != here.outputs]
+    except ValueError:  # no git, no commit
+        head = []
+    return [state for state in [here, *head, *experiments(root)] if state.outputs]
 
 
 def _stages(lock: str) -> Mapping[str, Any]:
     """Return what a dvc.lock says of each stage; nothing if it is empty, or torn by a conflict."""
     try:
-        content = yaml.load(lock, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # both are safe
-    except yaml.YAMLError:
+        content = read_yaml(lock, "dvc.lock") or {}
+        stages: Mapping[str, Any] = content.get("stages", {})
+    except (ValueError, AttributeError):
         return {}
-    stages: Mapping[str, Any] = (content or {}).get("stages", {})
     return stages
 
 
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False, text=True).stdout
-    except OSError:
-        return ""
+def _copied(files: Any, path: str, copy: Path) -> str:
+    """Copy a file or folder of DVC's view to `copy`; return its digest as in dvc.lock."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    files.get(path, str(copy), recursive=True)
+    return md5_of_folder(copy) if copy.is_dir() else md5_of(copy)

@@ -1,33 +1,17 @@
 """Fill MLflow in from the DVC outputs: rebuild runs that the store lacks, complete those that were cut off."""
 
-from __future__ import annotations
-
-import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from softmax_regression.artifacts.outcome import read_history
+from softmax_regression.lineage.naming import state_named
 from softmax_regression.lineage.provenance import origin_of_outputs
-from softmax_regression.lineage.restore import CHECKPOINTS, RESTORE_WAIT, belongs_to, restore
-from softmax_regression.lineage.states import (
-    EVALUATE,
-    METRICS,
-    PREDICT,
-    TRAIN,
-    WORKSPACE,
-    State,
-    at,
-    experiments,
-    workspace,
-)
+from softmax_regression.lineage.restore import RESTORE_LOCK, belongs_to, restore
+from softmax_regression.lineage.states import ARTIFACTS, TRAIN, WORKSPACE, State, all_states
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.client import Store
-from softmax_regression.tracking.database import alone
+from softmax_regression.tracking.database import exclusive
 from softmax_regression.tracking.record import RunRecord
-from softmax_regression.tracking.run import Run
-from softmax_regression.tracking.stage_logs import EVALUATE_OUTPUTS, TRAIN_OUTPUTS, predict_outputs
+from softmax_regression.tracking.run_store import RunStore
 
 NOTHING_TO_DO = "nothing to do"
 
@@ -35,18 +19,18 @@ NOTHING_TO_DO = "nothing to do"
 def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     """Bring the store up to date with DVC's outputs; yield a line for each run that was changed.
 
-    `names` are the states to look at: "workspace", DVC experiments, commits. By default the workspace, the checked-out
+    `names` are the states to look at, as `naming.state_named` reads them. By default the workspace, the checked-out
     commit, and all experiments that `dvc exp list --all` knows. Doing it again changes nothing.
-    Raises RuntimeError, at the end, if the outputs of a state are not to be had.
+    Raises RuntimeError, at the end, if the outputs of a state are not available.
     """
-    store = Store.open(root)
-    for dead in store.sweep_dead_runs():
-        yield f"{dead.name}: left behind by a process that is gone, now KILLED"
+    store = RunStore.open(root)
+    for dead in store.end_dead_runs():
+        yield f"{dead.name}: its process is gone, so it is KILLED now"
     changed, failed = 0, 0
-    for state in [at(root, name) for name in names] or all_states(root):
+    for state in [state_named(store, root, name) for name in names] or all_states(root):
         try:
             lines = _sync(store, state)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             lines = [f"{state.name}: not synced: {error}"]
             failed += 1
         changed += len(lines)
@@ -57,75 +41,41 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
         raise RuntimeError(f"{failed} of the states could not be synced; the lines above say why")
 
 
-def all_states(root: Path) -> list[State]:
-    """Return the workspace, the checked-out commit where it has other outputs, and DVC's experiments."""
-    here = workspace(root)
-    try:
-        head = [state for state in [at(root, "HEAD")] if state.outputs != here.outputs]
-    except ValueError:  # no git, no commit
-        head = []
-    return [state for state in [here, *head, *experiments(root)] if state.outputs]
-
-
-def lacking(store: Store, state: State) -> tuple[RunRecord | None, set[str]]:
-    """Return the run that stands for a state, or None, and the tags of the outputs that it lacks.
+def lacking(store: RunStore, state: State) -> tuple[RunRecord | None, list[str]]:
+    """Return the run that represents a state, or None, and the stages whose outputs it lacks.
 
     Another state may share the run and have other late outputs; then those of the workspace are the ones it holds.
     """
     record = store.find(state.experiment.key)
     if record is None:
-        return None, set(state.outputs)
-    found = {tag: record.tags.get(tag) for tag in state.outputs}
+        return None, list(state.outputs)
+    held = {stage: record.tags.get(stage_logs.outputs_tag(stage)) for stage in state.outputs}
     if state.name == WORKSPACE:
-        return record, {tag for tag, digest in found.items() if digest != state.outputs[tag]}
-    return record, {tag for tag, digest in found.items() if digest is None}
+        return record, [stage for stage, digest in held.items() if digest != state.outputs[stage]]
+    return record, [stage for stage, digest in held.items() if digest is None]
 
 
-def outputs_of(root: Path, name: str, destination: Path) -> None:
-    """Replace the folder `destination` by the outputs of a DVC experiment or a commit.
-
-    Raises RuntimeError where DVC lacks them.
-    """
-    shutil.rmtree(destination, ignore_errors=True)
-    at(root, name).copy_outputs(destination)
-
-
-def _sync(store: Store, state: State) -> list[str]:
-    with alone(state.root / CHECKPOINTS / ".restore.lock", RESTORE_WAIT):
+def _sync(store: RunStore, state: State) -> list[str]:
+    with exclusive(state.root / RESTORE_LOCK), tempfile.TemporaryDirectory() as folder:
         record, missing = lacking(store, state)
         tags = belongs_to(record, state.dvc_tags) if record else {}
         if not missing and not tags:
             return []
-        with tempfile.TemporaryDirectory() as folder:
-            if missing:
-                state.copy_outputs(Path(folder))
-            run = _fill(store, state, record, missing, Path(folder))
-        if tags:
-            run.set_tags(tags)
+        if missing:
+            state.copy_outputs(Path(folder))
+        if record is None:
+            origin = origin_of_outputs(state.has_code_of_training(), state.root, state.base, state.revision)
+            run = restore(store, state.experiment, Path(folder, TRAIN), origin, state.dvc_tags)
+        else:
+            run = store.continue_run(record.run_id)
+            if "train" in missing:
+                stage_logs.log_training(run, Path(folder, TRAIN))
+        for stage in missing:
+            if stage != "train":
+                stage_logs.log_stage(run, stage, Path(folder, ARTIFACTS, stage))
+        run.set_tags(tags)
         run.finish()
     if run.lost:
         raise RuntimeError(run.lost)
-    done = "restored" if record is None else f"added {', '.join(sorted(missing))}" if missing else "linked"
+    done = "restored" if record is None else f"added {', '.join(missing)}" if missing else "linked"
     return [f"{state.name}: {run.name} ({run.run_id[:8]}): {done}"]
-
-
-def _fill(store: Store, state: State, record: RunRecord | None, missing: set[str], folder: Path) -> Run:
-    """Log the missing outputs, which lie in `folder`, into the state's run; return it."""
-    experiment, train = state.experiment, folder / TRAIN
-    if record is None:
-        origin = origin_of_outputs(experiment.code, state.root, state.base, state.revision)
-        run = restore(store, experiment, train, state.report(), origin, state.dvc_tags)
-    else:
-        run = store.continue_run(record.run_id)
-        if TRAIN_OUTPUTS in missing:
-            has_model = store.model_of(record.run_id) is not None
-            stage_logs.log_training(run, train, experiment, state.report(), has_model=has_model)
-    if EVALUATE_OUTPUTS in missing:
-        from softmax_regression.evaluation.evaluation import findings
-
-        numbers = json.loads((folder / METRICS).read_text())
-        found = findings(experiment.params, read_history(train / "history.csv"), numbers)
-        stage_logs.log_evaluation(run, folder / METRICS, found, folder / EVALUATE)
-    if predict_outputs(state.count) in missing:
-        stage_logs.log_predictions(run, folder / PREDICT, state.count)
-    return run

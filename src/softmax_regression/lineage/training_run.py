@@ -1,53 +1,50 @@
 """The MLflow run of a training, while it trains: started or resumed, fed epoch by epoch, ended with the outputs."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from filelock import FileLock, Timeout
 
 from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.artifacts.outcome import Epoch
-from softmax_regression.files import write_atomically
-from softmax_regression.lineage.provenance import origin_here, project_root
-from softmax_regression.lineage.restore import CHECKPOINTS, start, tell_lost
+from softmax_regression.artifacts.outcome import History
+from softmax_regression.files import project_root, write_atomically
+from softmax_regression.lineage.provenance import config_key, origin_here
+from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, start
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.client import Store
-from softmax_regression.tracking.record import KILLED
 from softmax_regression.tracking.run import Run
+from softmax_regression.tracking.run_store import RunStore
 
 FLUSH_SECONDS = 1.0  # between two batches of metrics: a watched curve grows, a fast training is not slowed down
 DRAW_AFTER_SECONDS = 3.0
 DRAW_SHARE = 0.05  # of the training's time that redrawing the curves may take
 
 
-class TrainingRun(AbstractContextManager["TrainingRun"]):
+class TrainingRun:
     """The MLflow run of a training: started or resumed, fed epoch by epoch, ended with the outputs.
 
     As a context manager it starts the run, and marks it FAILED on an error, KILLED on Ctrl-C and SIGTERM.
-    `checkpoint` is the folder where the training keeps what it needs to go on: in the real checkout, so that a
+    `checkpoint` is the folder where the training keeps what it needs to resume: in the real checkout, so that a
     temporary workspace does not take it along when it is deleted; None while another process trains the same there.
     """
 
     def __init__(self, experiment: Experiment, resume: bool) -> None:
         self.experiment = experiment
-        self.checkpoint: Path | None = project_root() / CHECKPOINTS / experiment.config_key
+        self.config_key = config_key(experiment)
+        self.checkpoint: Path | None = project_root() / CHECKPOINTS / self.config_key
         self._resume = resume
         self._lock = FileLock(self.checkpoint / ".lock")
-        self._pending: list[Epoch] = []
+        self._history: History | None = None
+        self._sent = 0  # epochs
 
-    def __enter__(self) -> TrainingRun:
+    def __enter__(self) -> Self:
         """Open the store and start the run. Raises RuntimeError if it is not there: nothing has been computed."""
-        store = Store.open(project_root())
-        for dead in store.sweep_dead_runs():
-            print(f"the run {dead.name} was left behind by a process that is gone: now KILLED", flush=True)
+        store = RunStore.open(project_root())
+        for dead in store.end_dead_runs():
+            print(f"{dead.name}: its process is gone, so it is KILLED now", flush=True)
         self._take_checkpoint()
         self._on_sigterm = signal.signal(signal.SIGTERM, _interrupt)
         self.run = self._resumed(store) or start(store, self.experiment, origin_here())
@@ -66,53 +63,55 @@ class TrainingRun(AbstractContextManager["TrainingRun"]):
             print("another process trains the same: this one keeps no checkpoint", file=sys.stderr, flush=True)
             self.checkpoint = None
 
-    def _resumed(self, store: Store) -> Run | None:
-        """Return the run that a killed training of the same left here, to go on with it, if there is one."""
+    def _resumed(self, store: RunStore) -> Run | None:
+        """Return the run that a killed training of the same left here, to continue it, if there is one."""
         note = self.checkpoint / "run" if self.checkpoint else None
         record = store.run(note.read_text()) if note and note.is_file() else None
-        if record is None or record.status == "FINISHED" or record.config_key != self.experiment.config_key:
+        if record is None or record.status == "FINISHED" or record.config_key != self.config_key:
             return None
         if record.status == "RUNNING":  # its process held the lock as long as it lived, in whatever container
-            store.set_tags(record.run_id, {KILLED: "its process has ended"})
-            store.end_run(record.run_id, "KILLED", store.last_heard(record))
+            store.kill(record, "its process has ended")
         if not self._resume or self.checkpoint is None or not any(self.checkpoint.glob("*.ckpt")):
             return None
-        print(f"going on with the run {record.name} from its last checkpoint", flush=True)
+        print(f"resuming the run {record.name} from its last checkpoint", flush=True)
         return store.resume_run(record.run_id)
 
-    def on_epoch(self, history: Sequence[Epoch]) -> None:
-        """Take the figures of the epoch that has just ended: the last row of `history`."""
-        self._pending.append(history[-1])
+    def on_epoch(self, history: History) -> None:
+        """Record the epoch that has just ended: the last row of `history`."""
+        if self._history is None:
+            self._sent = history.last.epoch - 1  # what came before a kill is recorded already
+        self._history = history
         now = time.monotonic()
-        if now - self._flushed >= FLUSH_SECONDS or len(history) == 1:
+        if now - self._flushed >= FLUSH_SECONDS or history.last.epoch == 1:
             self._flush()
         if now >= self._next_draw and self.run.lost is None:
             self._draw(history)
             drawn = time.monotonic()
             self._next_draw = drawn + (drawn - now) / DRAW_SHARE
 
-    def _draw(self, history: Sequence[Epoch]) -> None:
+    def _draw(self, history: History) -> None:
         from softmax_regression.evaluation.training_pictures import live_curves
 
         epochs = int(self.experiment.params["train.epochs"])
-        self.run.log_bytes(live_curves(history, epochs), "figures/curves.png")
+        self.run.log_bytes(live_curves(history, epochs), stage_logs.LIVE_CURVES)
 
     def _flush(self) -> None:
-        stage_logs.log_curves(self.run, self._pending)
-        self._pending.clear()
+        if self._history is not None:
+            stage_logs.log_curves(self.run, self._history, after=self._sent)
+            self._sent = self._history.last.epoch
         self._flushed = time.monotonic()
 
-    def complete(self, experiment: Experiment, folder: Path, report: Mapping[str, Any]) -> None:
+    def complete(self, experiment: Experiment, folder: Path) -> None:
         """Record the outputs in `folder`, end the run as FINISHED, and forget the checkpoint."""
         self._flush()
-        stage_logs.log_training(self.run, folder, experiment, report)
+        stage_logs.log_training(self.run, folder)
         self.run.finish("FINISHED", key=experiment.key)
-        tell_lost(self.run)
+        report_lost(self.run)
         if self.checkpoint:
             shutil.rmtree(self.checkpoint, ignore_errors=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """End the run if the training did not, and let go of the checkpoint."""
+        """End the run if the training did not, and release the checkpoint."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already
         on_ctrl_c = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -5,8 +5,6 @@ An axis is a dotted key of params.yaml with what it ranges over: `optimizer.lear
 alone sets the key for all: `train.epochs=20`.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re
@@ -15,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 
+from softmax_regression.files import read_yaml
 from softmax_regression.params import Params, flatten, parse_params
 
 # What configurations of one pass may differ in: it stands in the weights and the update rule, not in the batches.
@@ -31,7 +29,6 @@ SHARED_AXES = (
     "optimizer.warmup_epochs",
 )
 FIXED = ("data.name", "data.validation_size", "train.seed")  # results that differ in these cannot be ranked
-DIGITS = 3  # significant digits of a drawn number: finer than any effect, and a name and a patch stay readable
 _RANGE = re.compile(r"(log|uniform)\((.+),(.+)\)")
 
 
@@ -48,12 +45,9 @@ class Axis:
         if self.range is None:
             return self.values[int(generator.integers(len(self.values)))]
         kind, low, high = self.range
-        number = (
-            math.exp(generator.uniform(math.log(low), math.log(high)))
-            if kind == "log"
-            else generator.uniform(low, high)
-        )
-        return float(f"{number:.{DIGITS}g}")
+        scale, back = (math.log, math.exp) if kind == "log" else (float, float)
+        number = back(generator.uniform(scale(low), scale(high)))
+        return float(f"{number:.3g}")  # finer than any effect, and a name and a patch stay readable
 
 
 @dataclass(frozen=True)
@@ -66,22 +60,16 @@ class Configuration:
 
 def parse_axis(text: str) -> Axis:
     """Read `key=value,value,...`, `key=log(low,high)` or `key=uniform(low,high)`; ValueError for another form."""
-    key, separator, values = text.partition("=")
-    if not separator or not key or not values:
-        raise ValueError(
-            f"{text!r} is no axis: write key=value,value or key=log(low,high), optimizer.momentum=0,0.9 say"
-        )
+    key, _, values = text.partition("=")
+    if not key or not values:
+        raise ValueError(f"{text!r} is no axis: write key=value,value or key=log(low,high)")
     if match := _RANGE.fullmatch(values.replace(" ", "")):
-        kind, low, high = match[1], _value(match[2]), _value(match[3])
-        if (
-            not all(isinstance(end, int | float) for end in (low, high))
-            or not (0 if kind == "log" else -math.inf) < low
-        ):
-            raise ValueError(f"{text!r}: the ends of a range must be numbers, above 0 for log")
-        if not low < high:
-            raise ValueError(f"{text!r}: the range is empty; write the smaller end first")
+        kind, low, high = match[1], read_yaml(match[2], text), read_yaml(match[3], text)
+        are_numbers = isinstance(low, int | float) and isinstance(high, int | float)
+        if not are_numbers or not (0 if kind == "log" else -math.inf) < low < high:
+            raise ValueError(f"{text!r}: a range has two numbers, the smaller one first, above 0 for log")
         return Axis(key, range=(kind, float(low), float(high)))
-    return Axis(key, values=tuple(dict.fromkeys(_value(value) for value in values.split(","))))
+    return Axis(key, values=tuple(dict.fromkeys(read_yaml(value, value) for value in values.split(","))))
 
 
 def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: int = 0) -> list[Configuration]:
@@ -95,26 +83,31 @@ def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: i
         raise ValueError(f"{repeated[0]} is given twice; join its values: {repeated[0]}=a,b")
     for axis in axes:
         if axis.key in FIXED and len(axis.values) != 1:
-            raise ValueError(
-                f"{axis.key} cannot vary in a sweep, the results would not compare; give one value"
-                f"{' and --seeds n' if axis.key == 'train.seed' else ''}"
-            )
+            hint = " and --seeds n" if axis.key == "train.seed" else ""
+            raise ValueError(f"{axis.key} cannot vary in a sweep, the results would not compare; give one value{hint}")
         if axis.range and samples is None:
             raise ValueError(f"{axis.key} is a range, which has no grid; add --random n, or list values")
-    drawn = _grid(axes) if samples is None else _sample(axes, samples, np.random.default_rng(seed))
+    if samples is None:
+        drawn = [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
+    else:
+        drawn = _sample(axes, samples, np.random.default_rng(seed))
     configurations = [Configuration(_changed(base, changes), changes) for changes in drawn]
     for configuration in configurations:
-        _check(configuration.params)
+        values = flatten(configuration.params)
+        if not values["data.validation_size"]:
+            raise ValueError("a sweep chooses by validation data, never by the test set; add data.validation_size=5000")
+        for key, needed in (("train.solver", "sgd"), ("model.implementation", "scratch")):
+            if values[key] != needed:
+                raise ValueError(f"a sweep trains with {key} {needed}, found {values[key]}; add {key}={needed}")
     return configurations
 
 
 def passes(configurations: Sequence[Configuration], largest: int) -> list[list[Configuration]]:
     """Group what can be trained together, in order of first appearance, at most `largest` at a time."""
-    groups: dict[tuple[tuple[str, str], ...], list[Configuration]] = {}
-    for configuration in configurations:
-        flat = flatten(configuration.params)
-        common = tuple((key, repr(value)) for key, value in flat.items() if key not in SHARED_AXES)
-        groups.setdefault(common, []).append(configuration)
+    groups: dict[str, list[Configuration]] = {}
+    for one in configurations:
+        common = {key: value for key, value in flatten(one.params).items() if key not in SHARED_AXES}
+        groups.setdefault(repr(common), []).append(one)
     return [group[i : i + largest] for group in groups.values() for i in range(0, len(group), largest)]
 
 
@@ -129,66 +122,29 @@ def with_seeds(configurations: Sequence[Configuration], seeds: int) -> list[Conf
     ]
 
 
-def patch(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys as the nested mapping that params.yaml is."""
-    nested: dict[str, Any] = {}
+def patch(changes: Mapping[str, Any], content: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Set dotted keys in `content` (default: nothing yet), the nested mapping that params.yaml is, and return it."""
+    nested = content or {}
     for key, value in changes.items():
-        section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
+        *sections, name = key.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"unknown key {key}; {section} has no keys of its own")
+        place[name] = value
     return nested
 
 
-def _grid(axes: Sequence[Axis]) -> list[dict[str, Any]]:
-    keys = [axis.key for axis in axes]
-    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
+def _changed(base: Params, changes: Mapping[str, Any]) -> Params:
+    return parse_params(patch(changes, base.model_dump()), "sweep")
 
 
 def _sample(axes: Sequence[Axis], samples: int, generator: np.random.Generator) -> list[dict[str, Any]]:
-    if samples < 1:
-        raise ValueError(f"--random must be at least 1, found {samples}")
     found: dict[str, dict[str, Any]] = {}
     for _ in range(100 * samples):
         changes = {axis.key: axis.draw(generator) for axis in axes}
         found.setdefault(repr(changes), changes)
         if len(found) == samples:
             return list(found.values())
-    raise ValueError(f"the axes do not hold {samples} different configurations, found {len(found)}; lower --random")
-
-
-def _changed(base: Params, changes: Mapping[str, Any]) -> Params:
-    content = base.model_dump()
-    for key, value in changes.items():
-        *sections, name = key.split(".")
-        place = content
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise ValueError(f"unknown key {key}; {section} has no keys of its own")
-        place[name] = value
-    return parse_params(content, "sweep")
-
-
-def _check(params: Params) -> None:
-    """Raise ValueError for params that a sweep cannot train or cannot rank."""
-    if not params.data.validation_size:
-        raise ValueError(
-            "a sweep chooses by validation data, never by the test set, and data.validation_size is 0; "
-            "add data.validation_size=5000"
-        )
-    for key, found, needed in (
-        ("train.solver", params.train.solver, "sgd"),
-        ("model.implementation", params.model.implementation, "scratch"),
-    ):
-        if found != needed:
-            raise ValueError(f"a sweep trains with {key} {needed}, found {found}; add {key}={needed}")
-
-
-def _value(text: str) -> Any:
-    """Return a value as YAML reads it, and 1e-4 as the number that it is."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return value
+    raise ValueError(f"--random {samples}: found {len(found)} distinct configurations; ask for 1 to what the axes hold")

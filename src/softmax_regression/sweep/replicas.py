@@ -11,9 +11,8 @@ deviation of test accuracy is 0.0015 with an order for each seed, 0.0003 and 0.0
 epochs 0.0047 against 0.0002 and 0.0005.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,193 +23,168 @@ from torch import Tensor
 from softmax_regression.artifacts.outcome import Epoch
 from softmax_regression.data.datasets import Examples
 from softmax_regression.mathematics.batches import EvaluationBatches, Minibatches
-from softmax_regression.mathematics.implementations import Scratch, build
-from softmax_regression.mathematics.sgd import SGD, learning_rate_factor
-from softmax_regression.mathematics.softmax import (
-    RunningSums,
-    SoftmaxRegression,
-    cross_entropy,
-    is_correct,
-    loss_and_gradients,
-)
+from softmax_regression.mathematics.implementations import build, learning_rate
+from softmax_regression.mathematics.softmax import RunningSums, affine, cross_entropy, is_correct, losses_and_errors
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
 
 
 @dataclass
 class ReplicaOutcome:
-    """One configuration's training: final weight (K, D), bias (K,) or None, a row an epoch, and what stopped it.
+    """One configuration's training: its history, what stopped it, and the final arrays: "weight" (K, D), "bias" (K,).
 
-    `failure` is None, or says in one line where the loss ceased to be finite; the rows end before that epoch.
+    `failure` is None, or says in one line where the loss ceased to be finite; the history ends before that epoch.
     """
 
     history: list[Epoch] = field(default_factory=list)
     failure: str | None = None
-    weight: npt.NDArray[np.float32] | None = None
-    bias: npt.NDArray[np.float32] | None = None
+    tensors: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
-OnEpoch = Callable[[Sequence[ReplicaOutcome]], None]
+class StackedModels:
+    """R softmax regressions as one: `tensors` holds "weight" (R, K, D) and, where the models have one, "bias" (R, K).
+
+    To a matrix product they are one model of R K classes.
+    """
+
+    def __init__(self, models: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
+        self.tensors = {name: torch.stack([model[name] for model in models]).to(device) for name in models[0]}
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logits (B, R, K) of features (B, D)."""
+        weight, bias = self.tensors["weight"], self.tensors.get("bias")
+        logits = affine(features, weight.flatten(0, 1), None if bias is None else bias.flatten())
+        return logits.view(len(features), *weight.shape[:2])
+
+    def loss_and_gradients(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return losses (B, R) in nats, hits (B, R) bool, and the summed loss's gradients by name, in closed form.
+
+        `features` (B, D), `labels` (B,) int64; the formulas are those of `softmax.loss_and_gradients`.
+        """
+        logits = self.logits(features)
+        losses, correct, errors = losses_and_errors(logits, labels.unsqueeze(1).expand(logits.shape[:2]))
+        errors = errors.flatten(1)
+        gradients = {"weight": errors.t() @ features} | ({"bias": errors.sum(0)} if "bias" in self.tensors else {})
+        return losses, correct, {name: flat.view_as(self.tensors[name]) for name, flat in gradients.items()}
 
 
-class ReplicatedTraining:
-    """R models with their optimizer; each takes the steps that it would take alone, on the same minibatches."""
+class StackedSGD:
+    """The update rule of `sgd.SGD` for stacked models, with a learning rate, momentum and weight decay for each.
 
-    def __init__(
-        self,
-        models: Sequence[ModelParams],
-        optimizers: Sequence[OptimizerParams],
-        batches: Minibatches,
-        num_classes: int,
-        settings: TrainParams,
-        device: torch.device,
-    ) -> None:
-        singles = [build(model, batches.num_features, num_classes, seed=settings.seed) for model in models]
-        self.model = SoftmaxRegression.stacked([single.model for single in singles if isinstance(single, Scratch)])
-        self.model.to(device)
-        self.optimizers = optimizers
-        self.batches = batches
-        self.epochs = settings.epochs
-        self.outcomes = [ReplicaOutcome() for _ in models]
-        self.sgd = SGD(
-            self.model.parameters(),
-            _column(optimizers, "learning_rate"),
-            # A number where all replicas agree: at 0 the optimizer then skips what changes nothing.
-            momentum=_shared(_column(optimizers, "momentum")),
-            nesterov=optimizers[0].nesterov,
-            weight_decay=_shared(_column(optimizers, "weight_decay")),
-        )
+    The coefficients are (R,) float64 and rounded where they meet the arrays, as a number is.
+    """
 
-    def train_epoch(self, epoch: int) -> RunningSums:
-        """Take the steps of `epoch` = 0, 1, ...; mark the replicas whose loss is no longer finite."""
-        self.batches.set_epoch(epoch)
-        sums = RunningSums()
-        losses = []
-        step = epoch * self.batches.steps_per_epoch
-        for chunk in self.batches:
-            for features, labels in chunk:
-                self._set_learning_rates(step)
-                result = loss_and_gradients(features, labels, self.model.weight, self.model.bias)
-                self.model.weight.grad = result.weight
-                if self.model.bias is not None:
-                    self.model.bias.grad = result.bias
-                self.sgd.step(batch_size=len(labels))
-                losses.append(sums.add(result.losses, result.correct))
-                step += 1
-        self._mark_failures(torch.stack(losses).cpu(), epoch)
-        return sums
+    def __init__(self, tensors: Mapping[str, Tensor], optimizers: Sequence[OptimizerParams]) -> None:
+        self.tensors = tensors
+        self.velocities = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+        self.momentum = torch.tensor([one.momentum for one in optimizers], dtype=torch.float64)
+        self.weight_decay = torch.tensor([one.weight_decay for one in optimizers], dtype=torch.float64)
+        self.has_momentum, self.has_decay = bool(self.momentum.any()), bool(self.weight_decay.any())
+        self.nesterov = optimizers[0].nesterov
 
-    @torch.no_grad()
-    def measure(self, batches: EvaluationBatches) -> RunningSums:
-        """Return every replica's sums over the examples that are not trained on."""
-        sums = RunningSums()
-        for features, labels in batches:
-            logits = self.model(features)
-            losses = cross_entropy(logits, labels.unsqueeze(-1).expand(logits.shape[:-1]))
-            sums.add(losses, is_correct(logits, labels))
-        return sums
-
-    def add_rows(self, epoch: int, training: RunningSums, held_out: RunningSums, name: str) -> None:
-        """Add the epoch's figures to the history of each replica that is still finite."""
-        last_step = (epoch + 1) * self.batches.steps_per_epoch - 1
-        columns = [sums.tolist() for sums in (training.mean_loss, training.accuracy)]
-        columns += [sums.tolist() for sums in (held_out.mean_loss, held_out.accuracy)]
-        names = ("train_loss", "train_accuracy", f"{name}_loss", f"{name}_accuracy")
-        for outcome, settings, *figures in zip(self.outcomes, self.optimizers, *columns, strict=True):
-            if outcome.failure is None:
-                row = {"epoch": epoch + 1, **dict(zip(names, figures, strict=True))}
-                row["learning_rate"] = self._learning_rate(settings, last_step)
-                outcome.history.append(Epoch(**row))  # type: ignore[typeddict-item]  # the keys are an Epoch's
-
-    def keep_weights(self) -> None:
-        """Copy the weights into the outcomes."""
-        weight = self.model.weight.detach().cpu().numpy()
-        bias = None if self.model.bias is None else self.model.bias.detach().cpu().numpy()
-        for index, outcome in enumerate(self.outcomes):
-            outcome.weight = weight[index].copy()
-            outcome.bias = None if bias is None else bias[index].copy()
-
-    @property
-    def all_failed(self) -> bool:
-        """Whether no replica is left that is worth another epoch."""
-        return all(outcome.failure for outcome in self.outcomes)
-
-    def _set_learning_rates(self, step: int) -> None:
-        rates = [self._learning_rate(settings, step) for settings in self.optimizers]
-        for group in self.sgd.param_groups:
-            group["lr"] = torch.tensor(rates, dtype=torch.float64)
-
-    def _learning_rate(self, settings: OptimizerParams, step: int) -> float:
-        return settings.learning_rate * learning_rate_factor(
-            settings.schedule,
-            step,
-            steps_per_epoch=self.batches.steps_per_epoch,
-            total_steps=self.batches.steps_per_epoch * self.epochs,
-            step_epochs=settings.step_epochs,
-            step_factor=settings.step_factor,
-            warmup_epochs=settings.warmup_epochs,
-        )
-
-    def _mark_failures(self, losses: Tensor, epoch: int) -> None:
-        """Mark the replicas with a loss that is not finite; `losses` (steps, R) of one epoch."""
-        bad = ~losses.isfinite()
-        for index in bad.any(0).nonzero().flatten().tolist():
-            if self.outcomes[index].failure is None:
-                batch = int(bad[:, index].nonzero()[0])
-                rate = self._learning_rate(self.optimizers[index], epoch * self.batches.steps_per_epoch + batch)
-                self.outcomes[index].failure = (
-                    f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate {rate:g}: "
-                    "lower optimizer.learning_rate"
-                )
+    def step(self, gradients: Mapping[str, Tensor], lr: Tensor, n: int) -> None:
+        """Apply the formulas of `sgd.SGD` in place: `gradients` of the summed loss of n examples, rates `lr` (R,)."""
+        for name, p in self.tensors.items():
+            v, gradient = self.velocities[name], gradients[name]
+            if self.has_momentum:
+                v.mul_(_per_replica(self.momentum, v)).add_(gradient, alpha=1 / n)
+                if self.has_decay:
+                    v.addcmul_(p, _per_replica(self.weight_decay, p))
+            if self.has_momentum and not self.nesterov:
+                p.addcmul_(v, _per_replica(-lr, p))
+            else:
+                if self.has_decay:
+                    p.mul_(_per_replica(1 - lr * self.weight_decay, p))
+                p.addcmul_(gradient, _per_replica(-lr / n, p))
+                if self.nesterov:
+                    p.addcmul_(v, _per_replica(-lr * self.momentum, p))
 
 
 def fit_together(
     training: Examples,
-    held_out: tuple[str, Examples],
+    held_out: Examples,
     *,
     scale: float,
     num_classes: int,
     models: Sequence[ModelParams],
     optimizers: Sequence[OptimizerParams],
     settings: TrainParams,
-    on_epoch: OnEpoch,
+    on_epoch: Callable[[Sequence[ReplicaOutcome]], None],
 ) -> list[ReplicaOutcome]:
     """Train one model for each pair of `models` and `optimizers`, all at once; return their outcomes, in order.
 
-    Each one's weights are those that `training.fit` gives it alone, to float32 rounding. A replica whose loss is no
-    longer finite is marked and does not disturb the others. `on_epoch` hears of the outcomes after each epoch.
-    Raises ValueError where the models cannot share a pass: not the scratch implementation, some with and some without
-    a bias or Nesterov's variant. Raises RuntimeError when there is no GPU where one is asked for.
+    All are of the scratch implementation and alike in bias and Nesterov's variant, as those of `plan.passes` are. Each
+    one's weights are those that `lightning.fit` gives it alone, to float32 rounding. A replica whose loss is no longer
+    finite is marked and does not disturb the others. `on_epoch` is called with the outcomes after each epoch.
+    Raises RuntimeError when there is no GPU where one is asked for.
     """
-    kinds: dict[str, set[object]] = {
-        "model.implementation other than scratch": {model.implementation for model in models} | {"scratch"},
-        "model.bias true and false": {model.bias for model in models},
-        "optimizer.nesterov true and false": {optimizer.nesterov for optimizer in optimizers},
-    }
-    for what, values in kinds.items():
-        if len(values) > 1:
-            raise ValueError(f"{what} cannot share a pass; train these configurations in passes of their own")
     device = device_named(settings.device)
-    name, measured = held_out
     batches = Minibatches(
         *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
     )
-    blocks = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
-    replicated = ReplicatedTraining(models, optimizers, batches, num_classes, settings, device)
+    blocks = EvaluationBatches(*tensors_on(held_out, device), batch_size=EVALUATION_BATCH, scale=scale)
+    singles = [build(model, batches.num_features, num_classes, seed=settings.seed).tensors() for model in models]
+    stack = StackedModels(singles, device)
+    sgd = StackedSGD(stack.tensors, optimizers)
+    outcomes = [ReplicaOutcome() for _ in models]
     for epoch in range(settings.epochs):
-        sums = replicated.train_epoch(epoch)
-        replicated.add_rows(epoch, sums, replicated.measure(blocks), name)
-        on_epoch(replicated.outcomes)
-        if replicated.all_failed:
+        batches.set_epoch(epoch)
+        rates = _learning_rates(optimizers, epoch, batches.steps_per_epoch, settings.epochs)
+        sums, losses = _train(stack, sgd, batches, rates)
+        _record(outcomes, epoch + 1, rates, losses, sums, _measure(stack, blocks))
+        on_epoch(outcomes)
+        if all(outcome.failure for outcome in outcomes):
             break
-    replicated.keep_weights()
-    return replicated.outcomes
+    for index, outcome in enumerate(outcomes):
+        outcome.tensors = {name: tensor[index].cpu().numpy().copy() for name, tensor in stack.tensors.items()}
+    return outcomes
 
 
-def _column(settings: Sequence[OptimizerParams], name: str) -> Tensor:
-    """Return one setting of all replicas, (R,) float64."""
-    return torch.tensor([getattr(one, name) for one in settings], dtype=torch.float64)
+def _learning_rates(optimizers: Sequence[OptimizerParams], epoch: int, steps: int, epochs: int) -> Tensor:
+    """Return every replica's rate at each step of `epoch` = 0, 1, ..., (steps, R) float64."""
+    numbers = range(epoch * steps, (epoch + 1) * steps)
+    rates = [[learning_rate(one, step, steps, epochs) for one in optimizers] for step in numbers]
+    return torch.tensor(rates, dtype=torch.float64)
 
 
-def _shared(values: Tensor) -> float | Tensor:
-    return float(values[0]) if bool((values == values[0]).all()) else values
+def _train(stack: StackedModels, sgd: StackedSGD, batches: Minibatches, rates: Tensor) -> tuple[RunningSums, Tensor]:
+    """Take the steps of one epoch; return every replica's sums, and its loss in each step (steps, R)."""
+    sums, losses = RunningSums(), []
+    for (features, labels), lr in zip(itertools.chain.from_iterable(batches), rates, strict=True):
+        batch_losses, correct, gradients = stack.loss_and_gradients(features, labels)
+        sgd.step(gradients, lr, len(labels))
+        losses.append(sums.add(batch_losses, correct))
+    return sums, torch.stack(losses).cpu()
+
+
+def _measure(stack: StackedModels, batches: EvaluationBatches) -> RunningSums:
+    """Return every replica's sums over the examples that are not trained on."""
+    sums = RunningSums()
+    for features, labels in batches:
+        logits = stack.logits(features)
+        every_label = labels.unsqueeze(1).expand(logits.shape[:2])
+        sums.add(cross_entropy(logits, every_label), is_correct(logits, every_label))
+    return sums
+
+
+def _record(outcomes: Sequence[ReplicaOutcome], epoch: int, rates: Tensor, losses: Tensor, *sums: RunningSums) -> None:
+    """Add the epoch to each history, or say where a loss is no longer finite.
+
+    `rates` and `losses` are of its steps (steps, R); `sums` are those of training, then those of what is held out.
+    """
+    columns = [*(part for one in sums for part in (one.mean_loss, one.accuracy)), rates[-1]]
+    for index, (outcome, *figures) in enumerate(zip(outcomes, *(each.tolist() for each in columns), strict=True)):
+        bad = (~losses[:, index].isfinite()).nonzero()
+        if outcome.failure is None and len(bad):
+            batch = int(bad[0])
+            outcome.failure = (
+                f"the loss is not finite in epoch {epoch}, batch {batch + 1}, at learning rate "
+                f"{rates[batch, index]:g}: lower optimizer.learning_rate"
+            )
+        if outcome.failure is None:
+            outcome.history.append(Epoch(epoch, *figures))
+
+
+def _per_replica(factor: Tensor, target: Tensor) -> Tensor:
+    """Return `factor` (R,) in the dtype of `target` (R, ...), shaped to broadcast over it."""
+    return factor.to(target).view(-1, *[1] * (target.dim() - 1))

@@ -6,54 +6,42 @@ and the seed that params.yaml has: all training images then serve, and the repor
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from softmax_regression.artifacts.experiment import Experiment, describe, experiment_name
-from softmax_regression.data.datasets import Dataset, Examples, hold_out, load
-from softmax_regression.files import md5_of, write_atomically
-from softmax_regression.lineage.provenance import origin_here
-from softmax_regression.lineage.restore import read_report
+from softmax_regression.artifacts.experiment import describe, digest, experiment_name
+from softmax_regression.artifacts.outcome import History
+from softmax_regression.data.datasets import FOLDER, load, read_report
+from softmax_regression.files import write_atomically, write_csv
+from softmax_regression.lineage.provenance import config_key, origin_here
 from softmax_regression.progress import Progress
 from softmax_regression.sweep import plan
 from softmax_regression.sweep.plan import Configuration
 from softmax_regression.tables import text_table
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.client import Store
 from softmax_regression.tracking.record import ERROR
-from softmax_regression.tracking.run import Run
+from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.training.devices import resolved
 
 if TYPE_CHECKING:
     from softmax_regression.sweep.replicas import ReplicaOutcome
 
 LARGEST_PASS = 64  # more in one matrix product is no faster, and their arrays leave the cache
 SHOWN = 10
-CODE = ("sweep.py", "sweep_plan.py", "sweeping.py")  # a sweep's runs are of this code, no attempts at a pipeline's
 NOT_IN_PATCH = ("data.validation_size", "train.seed")  # how the choice was made, not what was chosen
-# What experiment_name tells, or what is the same in all runs of a sweep.
-_TOLD = {"data": {"name", "validation_size"}, "train": {"epochs", "batch_size", "seed"}}
-_TOLD["optimizer"] = {"learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_epochs"}
+# Of dotted keys, the last names of those that experiment_name contains, or that all runs of a sweep share.
+_NAMED = {"name", "validation_size", "epochs", "batch_size", "seed"}
+_NAMED |= {"learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_epochs"}
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One configuration with one seed, and what came of it."""
-
-    configuration: Configuration
-    outcome: ReplicaOutcome
-
-
-@dataclass(frozen=True)
-class Standing:
+class Ranked:
     """A configuration over its seeds, by validation data after the last epoch; `failure` where a seed has failed."""
 
     changes: Mapping[str, Any]
@@ -62,46 +50,46 @@ class Standing:
     loss: float
     failure: str | None
 
+    def cells(self, digits: int) -> list[str]:
+        """Return the three figures for a table; one that there is not is empty."""
+        figures = (self.accuracy, self.deviation, self.loss)
+        return ["" if math.isnan(value) else f"{value:.{digits}f}" for value in figures]
+
 
 def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, output: Path) -> str:
     """Train, record and rank `configurations`, each with `seeds` seeds; return what came out, as text.
 
-    Writes table.csv and best.yaml, a patch of params.yaml, into `output`. Raises RuntimeError when there is no store,
-    before anything is computed, or when no configuration has stayed finite.
+    Writes table.csv and best.yaml, a patch of params.yaml, into `output`. Before anything is computed it raises
+    FileNotFoundError when there are no data, ValueError when they are another data set's, RuntimeError when there is no
+    store; afterwards RuntimeError when no configuration has stayed finite.
     """
-    store = Store.open(root)
-    params = configurations[0].params
-    folder = root / "data" / params.data.name
-    report = read_report(folder) if (folder / "report.json").is_file() else None
-    if report is None:
-        raise FileNotFoundError(f"{folder} not found; run `dvc repro download`")
+    data = configurations[0].params.data.name
+    report = read_report(root / FOLDER, data)
     everything = plan.with_seeds(configurations, seeds)
     groups = plan.passes(everything, LARGEST_PASS)
-    code = {f"src/softmax_regression/{name}": md5_of(Path(__file__).parent / name) for name in CODE}
-    whole = _experiment(configurations[0], report, code)
-    name = f"sweep of {len(everything)} {params.data.name}"
+    store = RunStore.open(root)
+    name = f"sweep of {len(everything)} {data}"
     origin = origin_here(root)
-    tags = {**origin.tags, "data": params.data.name, "mlflow.source.name": "softmax-regression sweep", "sweep": name}
+    tags = {**origin.tags, "data": data, "mlflow.source.name": "softmax-regression sweep", "sweep": name}
     axes: dict[str, object] = {
         key: ", ".join(dict.fromkeys(str(one.changes[key]) for one in configurations))
         for key in configurations[0].changes
     }
-    parent_key = replace(whole, params={"sweep": axes, "seeds": seeds}).config_key
-    with store.start_run(
-        name, parent_key, axes | {"seeds": seeds, "configurations": len(configurations)}, tags
-    ) as parent:
+    sizes = {"seeds": seeds, "configurations": len(configurations)}
+    parent_key = digest(json.dumps([axes, sizes, report["files"]], sort_keys=True))
+    with store.start_run(name, parent_key, axes | sizes, tags) as parent:
         parent.log_text(origin.diff, "code.diff")
         parent.log_text(origin.params, "params.yaml")
         child_tags = tags | {"mlflow.parentRunId": parent.run_id}
-        trained: list[Trained] = []
+        trained: list[tuple[Configuration, ReplicaOutcome]] = []
         for number, group in enumerate(groups, 1):
             print(f"pass {number}/{len(groups)}: {len(group)} configurations", flush=True)
             done = train_pass(root, group)
-            for one in done:
-                _record(store, one, _experiment(one.configuration, report, code), child_tags)
+            for configuration, outcome in done:
+                _record(store, configuration, outcome, report, child_tags)
             trained += done
         ranking = rank(trained)
-        write_atomically(output / "table.csv", table(ranking))
+        _write_table(output / "table.csv", ranking)
         parent.log_file(output / "table.csv")
         if ranking[0].failure:
             raise RuntimeError(f"no configuration stayed finite; the first: {ranking[0].failure}")
@@ -111,81 +99,68 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
     return summary(ranking, output, store.ui_command())
 
 
-def train_pass(root: Path, group: Sequence[Configuration]) -> list[Trained]:
-    """Train the configurations of one pass together, on what is left of the training images without those held out."""
-    from softmax_regression.sweep.replicas import (
-        fit_together,  # torch takes seconds, and mistakes should be told before
-    )
+def train_pass(root: Path, group: Sequence[Configuration]) -> list[tuple[Configuration, ReplicaOutcome]]:
+    """Train the configurations of one pass together, on the training images without those held out."""
+    from softmax_regression.sweep.replicas import fit_together  # torch takes seconds; mistakes are reported before
 
     params = group[0].params
-    dataset = load(root / "data" / params.data.name, params.data.name, memory_map=True, size=params.data.resize)
-    training, held_out = _split(dataset, params.data.validation_size, params.train.seed)
+    dataset = load(root / FOLDER, params.data.name, size=params.data.resize)
+    training, (what, held_out) = dataset.split(params.data.validation_size, params.train.seed)
     with Progress(params.train.epochs) as progress:
 
-        def tell(outcomes: Sequence[ReplicaOutcome]) -> None:
+        def after_epoch(outcomes: Sequence[ReplicaOutcome]) -> None:
             alive = [outcome.history[-1] for outcome in outcomes if outcome.failure is None]
             if alive:
-                progress.show(max(alive, key=lambda row: row["validation_accuracy"]))
+                leading = max(alive, key=lambda row: row.held_out_accuracy)
+                progress.show(History(what, (leading,)).named(leading))
 
         outcomes = fit_together(
             training,
-            ("validation", held_out),
+            held_out,
             scale=dataset.scale,
             num_classes=dataset.num_classes,
             models=[one.params.model for one in group],
             optimizers=[one.params.optimizer for one in group],
             settings=params.train,
-            on_epoch=tell,
+            on_epoch=after_epoch,
         )
-    return [Trained(configuration, outcome) for configuration, outcome in zip(group, outcomes, strict=True)]
+    return list(zip(group, outcomes, strict=True))
 
 
-def rank(trained: Sequence[Trained]) -> list[Standing]:
+def rank(trained: Sequence[tuple[Configuration, ReplicaOutcome]]) -> list[Ranked]:
     """Order the configurations: highest mean validation accuracy first, of equal ones the lowest loss; failed last.
 
     The figures are those after the last epoch, as the pipeline's model is that of the last epoch.
     """
-    by_changes: dict[str, list[Trained]] = {}
-    for one in trained:
-        by_changes.setdefault(repr(one.configuration.changes), []).append(one)
-    standings = [_standing(seeds) for seeds in by_changes.values()]
-    return sorted(standings, key=lambda one: (one.failure is not None, -one.accuracy, one.loss))
-
-
-def table(ranking: Sequence[Standing]) -> str:
-    """Return the ranking as CSV: rank, the axes, then the figures."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = ["validation_accuracy", "validation_accuracy_sd", "validation_loss", "failure"]
-    writer.writerow(["rank", *ranking[0].changes, *figures])
-    for number, one in enumerate(ranking, 1):
-        cells = [_cell(value) for value in (one.accuracy, one.deviation, one.loss)]
-        writer.writerow([number, *one.changes.values(), *cells, one.failure or ""])
-    return text.getvalue()
+    by_changes: dict[str, tuple[Mapping[str, Any], list[ReplicaOutcome]]] = {}
+    for configuration, outcome in trained:
+        changes = configuration.changes
+        by_changes.setdefault(repr(changes), (changes, []))[1].append(outcome)
+    ranked = [_over_seeds(changes, seeds) for changes, seeds in by_changes.values()]
+    return sorted(ranked, key=lambda one: (one.failure is not None, -one.accuracy, one.loss))
 
 
 def best_yaml(changes: Mapping[str, Any]) -> str:
     """Return the params patch: the chosen values, nested as in params.yaml, under the command that takes them."""
-    nested = plan.patch({key: value for key, value in changes.items() if key not in NOT_IN_PATCH})
-    return f"# {command(changes)}\n{yaml.safe_dump(nested, sort_keys=False)}"
+    lines = [f"# {command(changes)}"]
+    for section, values in plan.patch(_chosen(changes)).items():
+        lines += [f"{section}:", *(f"  {name}: {_plain(value)}" for name, value in values.items())]
+    return "\n".join([*lines, ""])
 
 
 def command(changes: Mapping[str, Any]) -> str:
     """Return the `dvc exp run` command that trains and tests the chosen configuration through the pipeline."""
-    chosen = {key: value for key, value in changes.items() if key not in NOT_IN_PATCH}
-    return "dvc exp run" + "".join(f" -S {shlex.quote(f'{key}={_plain(value)}')}" for key, value in chosen.items())
+    return "dvc exp run" + "".join(
+        f" -S {shlex.quote(f'{key}={_plain(value)}')}" for key, value in _chosen(changes).items()
+    )
 
 
-def summary(ranking: Sequence[Standing], output: Path, look: str) -> str:
+def summary(ranking: Sequence[Ranked], output: Path, look: str) -> str:
     """Return the best few as a table, and what to do next."""
     varying = [key for key in ranking[0].changes if len({repr(one.changes[key]) for one in ranking}) > 1]
     header = ["rank", *(key.rpartition(".")[2] for key in varying), "validation accuracy", "sd", "loss"]
     rows = [
-        [
-            str(number),
-            *(str(one.changes[key]) for key in varying),
-            *(_cell(v, 4) for v in (one.accuracy, one.deviation, one.loss)),
-        ]
+        [str(number), *(str(one.changes[key]) for key in varying), *one.cells(digits=4)]
         for number, one in enumerate(ranking[:SHOWN], 1)
     ]
     failed = sum(one.failure is not None for one in ranking)
@@ -195,53 +170,49 @@ def summary(ranking: Sequence[Standing], output: Path, look: str) -> str:
     return "\n".join([*lines, f"  {command(ranking[0].changes)}"])
 
 
-def _split(dataset: Dataset, size: int, seed: int) -> tuple[Examples, Examples]:
-    kept, out = hold_out(dataset.train.labels, size, seed)
-    return tuple(Examples(dataset.train.images[part], dataset.train.labels[part]) for part in (kept, out))  # type: ignore[return-value]  # two parts
+def _write_table(path: Path, ranking: Sequence[Ranked]) -> None:
+    """Write the ranking as CSV: rank, the axes, then the figures."""
+    figures = ["validation_accuracy", "validation_accuracy_sd", "validation_loss", "failure"]
+    rows = ([i, *one.changes.values(), *one.cells(digits=6), one.failure] for i, one in enumerate(ranking, 1))
+    write_csv(path, ["rank", *ranking[0].changes, *figures], rows)
 
 
-def _experiment(one: Configuration, report: Mapping[str, Any], code: Mapping[str, str]) -> Experiment:
-    params = one.params
-    data = {key: getattr(params.data, key) for key in ("name", "resize", "validation_size")}
-    experiment = describe(data, params.model, params.optimizer, params.train, report)
-    return replace(experiment, code={**experiment.code, **code})
+def _chosen(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key not in NOT_IN_PATCH}
 
 
-def _record(store: Store, one: Trained, experiment: Experiment, tags: Mapping[str, str]) -> Run:
+def _record(
+    store: RunStore, one: Configuration, outcome: ReplicaOutcome, report: Mapping[str, Any], tags: Mapping[str, str]
+) -> None:
     """Make the full run of one configuration: params, curves, final figures; FAILED where it did not stay finite."""
-    dotted = [(key.split("."), value) for key, value in one.configuration.changes.items()]
-    untold = [f"{key[-1]}{value}" for key, value in dotted if key[-1] not in _TOLD.get(key[0], ())]
-    name = " ".join([experiment_name(experiment.params), *untold])
-    run = store.start_run(name, experiment.config_key, stage_logs.run_params(experiment), tags)
-    if one.outcome.history:
-        steps = [(row["epoch"], stage_logs.curve_metrics(row)) for row in one.outcome.history]
-        final = {} if one.outcome.failure else stage_logs.final_training_metrics(one.outcome.history)
-        run.log_steps([*steps, (0, final)])
-    if one.outcome.failure:
-        run.set_tags({ERROR: one.outcome.failure})
-    run.finish("FAILED" if one.outcome.failure else "FINISHED")
-    return run
+    params = one.params
+    train = params.train.model_copy(update={"device": resolved(params.train.device)})
+    experiment = describe(params.data, params.model, params.optimizer, train, report)
+    last_names = {key.rpartition(".")[2]: value for key, value in one.changes.items()}
+    unnamed = [f"{key}{value}" for key, value in last_names.items() if key not in _NAMED]
+    name = " ".join([experiment_name(experiment.params), *unnamed])
+    own_key = digest(f"sweep {config_key(experiment)}")  # a sweep's runs are no attempts at a pipeline's
+    run = store.start_run(name, own_key, stage_logs.run_params(experiment), tags)
+    if outcome.history:
+        history = History("validation", tuple(outcome.history))
+        rows = [history.named(row) for row in history.epochs]
+        final = {} if outcome.failure else stage_logs.final_training_metrics(history)
+        run.log_steps([*((int(row["epoch"]), stage_logs.curve_metrics(row)) for row in rows), (0, final)])
+    if outcome.failure:
+        run.set_tags({ERROR: outcome.failure})
+    run.finish("FAILED" if outcome.failure else "FINISHED")
 
 
-def _standing(seeds: Sequence[Trained]) -> Standing:
-    changes = seeds[0].configuration.changes
-    failure = next((one.outcome.failure for one in seeds if one.outcome.failure), None)
-    if failure:
-        return Standing(changes, math.nan, math.nan, math.nan, failure)
-    last = [one.outcome.history[-1] for one in seeds]
-    accuracies = [row["validation_accuracy"] for row in last]
+def _over_seeds(changes: Mapping[str, Any], seeds: Sequence[ReplicaOutcome]) -> Ranked:
+    if failure := next((one.failure for one in seeds if one.failure), None):
+        return Ranked(changes, math.nan, math.nan, math.nan, failure)
+    last = [one.history[-1] for one in seeds]
+    accuracies = [row.held_out_accuracy for row in last]
     deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else math.nan
-    return Standing(
-        changes, statistics.fmean(accuracies), deviation, statistics.fmean(row["validation_loss"] for row in last), None
-    )
-
-
-def _cell(value: float, digits: int = 6) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
+    loss = statistics.fmean(row.held_out_loss for row in last)
+    return Ranked(changes, statistics.fmean(accuracies), deviation, loss, None)
 
 
 def _plain(value: object) -> str:
     """Return a value as both YAML and DVC read it."""
-    if isinstance(value, bool) or value is None:
-        return yaml.safe_dump(value).split()[0]
-    return str(value)
+    return value if isinstance(value, str) else json.dumps(value)

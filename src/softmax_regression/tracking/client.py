@@ -1,11 +1,8 @@
-"""Experiments in MLflow: the store they are in, and every call to it. The only file that imports MLflow.
+"""Every call to MLflow, on one experiment of one store. Only this file imports MLflow (model_code.py runs elsewhere).
 
-That makes it long; what can be told without MLflow is elsewhere: standing.py (which run stands for an experiment),
-recording.py (a run being written), database.py (the database as a file), connection.py (servers), ui.py.
-MLflow is imported when a store is opened, not with this module: it takes 1 s, and reads its settings then.
+MLflow is imported when a store is opened, not with this module: it takes 1 s, and reads its settings then. Its errors,
+those of the network and of the disk become one line (StoreUnavailableError), faults of the caller ValueError.
 """
-
-from __future__ import annotations
 
 import getpass
 import importlib
@@ -15,13 +12,15 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self, TypeAlias
+
+import numpy as np
 
 from softmax_regression.entry import without_collecting
 from softmax_regression.redaction import redact
-from softmax_regression.tracking import database, processes, ui
+from softmax_regression.tracking import database, ui
 from softmax_regression.tracking.connection import (
     StoreUnavailableError,
     explain,
@@ -29,35 +28,44 @@ from softmax_regression.tracking.connection import (
     settle_environment,
     without_credentials,
 )
-from softmax_regression.tracking.record import ATTEMPT, CONFIG, ERROR, KILLED, RunRecord
-from softmax_regression.tracking.run import Point, Run
-from softmax_regression.tracking.run_store import Standing
-
-if TYPE_CHECKING:
-    import numpy as np
-    from mlflow.tracking import MlflowClient
+from softmax_regression.tracking.record import RunRecord
 
 EXPERIMENT = "softmax-regression"
+Point: TypeAlias = tuple[str, int, float]  # a metric's name, step and value
 
 
-class Store(Standing):
-    """Where runs are recorded: MLflow's database in the project, or a server; and one experiment in it."""
+class _Explaining:
+    """An MlflowClient whose calls raise what `_explained` makes of their errors."""
 
-    def __init__(self, client: MlflowClient, uri: str, experiment_id: str, lock: Path | None) -> None:
-        self.client = client
+    def __init__(self, mlflow: Any, uri: str) -> None:
+        self._mlflow, self._uri = mlflow, uri
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            with _explained(self._uri):
+                return getattr(self._mlflow, name)(*arguments, **options)
+
+        return call
+
+
+class Client:
+    """MLflow's database in the project, or a server; and one experiment in it."""
+
+    def __init__(self, mlflow: Any, uri: str, experiment_id: str, database_file: Path | None) -> None:
+        self.mlflow = _Explaining(mlflow, uri)
         self.uri = uri
         self.experiment_id = experiment_id
-        self._lock = lock
+        self.database_file = database_file  # None where a server keeps the runs
 
     @classmethod
-    def open(cls, root: Path, *, wait: float = 60.0) -> Store:
-        """Open the store of the project at `root`; create it if it is not there, mend it if the folder has moved.
+    def open(cls, root: Path, *, wait: float = 60.0) -> Self:
+        """Open the store of the project at `root`; create it if it is not there, repair it if the folder has moved.
 
         It is what MLFLOW_TRACKING_URI names, or else `mlflow.db` and `mlruns/` in `root`. The experiment is what
         MLFLOW_EXPERIMENT_NAME names, or else "softmax-regression". Another process that is creating the database
-        is waited for up to `wait` seconds. Raises RuntimeError if there is no store to be had: a server that does
-        not answer (after 4 s) or refuses the credentials, a damaged file; ValueError for a URI of a kind that
-        MLflow does not take.
+        is waited for up to `wait` seconds. Raises RuntimeError if no store can be opened: a server that does not
+        answer (after 4 s) or refuses the credentials, a damaged file; ValueError for a URI of a kind that MLflow does
+        not take.
         """
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
         root = root.resolve()
@@ -70,12 +78,10 @@ class Store(Standing):
             uri, artifacts = without_credentials(uri), root / database.ARTIFACTS
         else:
             uri, artifacts = database.database_uri(file), database.artifact_root(file)
-        with _telling(uri), impatience():
+        with _explained(uri), impatience():
             if file is not None:
-                database.create_once(
-                    database, lambda file: _create(database.database_uri(file), artifacts, experiment), wait
-                )
-                database.mend(file)
+                database.create_once(file, lambda new: _create(database.database_uri(new), artifacts, experiment), wait)
+                database.relocate(file)
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
             if found is None:
@@ -89,82 +95,38 @@ class Store(Standing):
             name, value = ui.view_tag()
             if found.tags.get(name) != value:
                 client.set_experiment_tag(found.experiment_id, name, value)
-        return cls(client, uri, found.experiment_id, database.lock_file(file) if file else None)
+        return cls(client, uri, found.experiment_id, file)
 
-    def start_run(
-        self, name: str, config_key: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None
-    ) -> Run:
-        """Start the run called `name`, or `name #2` if it is the second of its configuration, and so on.
+    @property
+    def is_server(self) -> bool:
+        """Whether a server keeps the runs, not a database in the project."""
+        return self.uri.startswith(("http://", "https://"))
 
-        On a server, two that start within the same milliseconds may get the same number; it is a label only.
-        Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
-        """
-        with database.alone(self._lock) if self._lock else nullcontext():  # or two at once could both be the second
-            attempt = 1 + max((record.attempt for record in self.attempts(config_key)), default=0)
-            name = name if attempt == 1 else f"{name} #{attempt}"
-            own = {
-                CONFIG: config_key,
-                ATTEMPT: str(attempt),
-                processes.TAG: processes.identity(),
-                "mlflow.user": _user(),
-            }
-            safe = {tag: redact(value) for tag, value in {**own, **(tags or {})}.items()}
-            with self._telling():
-                run_id = self.client.create_run(self.experiment_id, run_name=name, tags=safe).info.run_id
-        try:
-            self.log_batch(run_id, params=params)
-        except BaseException:
-            with suppress(RuntimeError):
-                self.end_run(run_id, "FAILED")
-            raise
-        return Run(self, run_id, name, new=True)
+    def ui_link(self, base_url: str | None = None) -> str:
+        """Return the link to the experiment in the UI at `base_url`: the server itself, or where `make ui` serves."""
+        return ui.link(base_url or (self.uri if self.is_server else "http://127.0.0.1:5000"), self.experiment_id)
 
-    def resume_run(self, run_id: str) -> Run:
-        """Take up a run that was killed or failed: it is RUNNING again, and this process writes it.
-
-        Raises ValueError if there is no such run, RuntimeError if another process may still be writing it.
-        """
-        record = self.existing(run_id)
-        writer = record.tags.get(processes.TAG, "")
-        if record.status == "RUNNING" and writer != processes.identity() and not processes.why_gone(writer):
-            raise RuntimeError(
-                f"the run {record} is being written by another process, or one on another machine ({writer or '?'}): "
-                "wait for it, or end it"
-            )
-        self.set_tags(
-            run_id, {processes.TAG: processes.identity()}
-        )  # before it is RUNNING: nobody sweeps it in between
-        with self._telling():
-            self.client.update_run(run_id, status="RUNNING")
-            for stale in {KILLED, ERROR} & record.tags.keys():
-                self.client.delete_tag(run_id, stale)
-        return Run(self, run_id, record.name)
-
-    def continue_run(self, run_id: str) -> Run:
-        """Add to a run that has ended; its status and end stay as they are. Raises ValueError if there is none."""
-        return Run(self, run_id, self.existing(run_id).name, ends=False)
+    def ui_command(self) -> str:
+        """Return what to type, or to open in a browser, to see the runs."""
+        return self.ui_link() if self.is_server else "make ui"
 
     def run(self, run_id: str) -> RunRecord | None:
         """Return the run with this full id, or None."""
-        from mlflow.exceptions import MlflowException
-
-        with self._telling():
-            try:
-                return _record(self.client.get_run(run_id))
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return None
-                raise
+        try:
+            return _record(self.mlflow.get_run(run_id))
+        except StoreUnavailableError as error:
+            if getattr(error.__cause__, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
 
     def runs(self, condition: str = "") -> list[RunRecord]:
         """Return the experiment's runs, newest first; `condition` is in MLflow's search syntax."""
         records: list[RunRecord] = []
         token = None
         while True:
-            with self._telling():
-                page = self.client.search_runs(
-                    [self.experiment_id], condition, order_by=["attributes.start_time DESC"], page_token=token
-                )
+            page = self.mlflow.search_runs(
+                [self.experiment_id], condition, order_by=["attributes.start_time DESC"], page_token=token
+            )
             records += map(_record, page)
             token = page.token
             if not token:
@@ -172,16 +134,19 @@ class Store(Standing):
 
     def history(self, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """Return the (step, value) pairs of each metric, in order of step."""
-        with self._telling():
-            return {
-                name: sorted((point.step, point.value) for point in self.client.get_metric_history(run_id, name))
-                for name in names
-            }
+        return {
+            name: sorted((point.step, point.value) for point in self.mlflow.get_metric_history(run_id, name))
+            for name in names
+        }
+
+    def last_recorded(self, record: RunRecord) -> int:
+        """Return when the run last recorded a metric, or else when it started, in ms since 1970."""
+        histories = [self.mlflow.get_metric_history(record.run_id, name) for name in record.metrics]
+        return max((point.timestamp for points in histories for point in points), default=record.start_time)
 
     def artifacts(self, run_id: str, folder: str = "") -> list[str]:
         """Return the paths of the files and folders directly in an artifact folder of the run."""
-        with self._telling():
-            return [file.path for file in self.client.list_artifacts(run_id, folder or None)]
+        return [file.path for file in self.mlflow.list_artifacts(run_id, folder or None)]
 
     def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
         """Copy an artifact, file or folder, into the folder `destination`; return where it lies there.
@@ -191,14 +156,22 @@ class Store(Standing):
         if artifact_path not in self.artifacts(run_id, artifact_path.rpartition("/")[0]):
             raise FileNotFoundError(f"the run {run_id} has no artifact {artifact_path!r}")
         destination.mkdir(parents=True, exist_ok=True)
-        with self._telling():
-            return Path(self.client.download_artifacts(run_id, artifact_path, str(destination)))
+        return Path(self.mlflow.download_artifacts(run_id, artifact_path, str(destination)))
 
-    def last_heard(self, record: RunRecord) -> int:
-        """Return when the run last recorded a metric, or else when it started, in ms since 1970."""
-        with self._telling():
-            histories = [self.client.get_metric_history(record.run_id, name) for name in record.metrics]
-        return max((point.timestamp for points in histories for point in points), default=record.start_time)
+    def create_run(self, name: str, tags: Mapping[str, str]) -> str:
+        """Create a RUNNING run; return its id."""
+        safe = {tag: redact(value) for tag, value in {"mlflow.user": _user(), **tags}.items()}
+        return str(self.mlflow.create_run(self.experiment_id, run_name=name, tags=safe).info.run_id)
+
+    def reopen_run(self, run_id: str, stale_tags: Sequence[str]) -> None:
+        """Set a run that has ended to RUNNING, without these tags."""
+        self.mlflow.update_run(run_id, status="RUNNING")
+        for tag in stale_tags:
+            self.mlflow.delete_tag(run_id, tag)
+
+    def end_run(self, run_id: str, status: str, end: int | None = None) -> None:
+        """Set a run's last status (FINISHED, FAILED, KILLED) and its end, in ms since 1970, now if None."""
+        self.mlflow.set_terminated(run_id, status, end)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run in one call."""
@@ -210,50 +183,41 @@ class Store(Standing):
         points: Sequence[Point] = (),
         timestamp: int = 0,
         *,
-        model_id: str | None = None,
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Log metrics, params and tags in as few calls as MLflow allows: 100 params, 100 tags, 1000 in all."""
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(name, value, timestamp, step, model_id=model_id) for name, step, value in points]
+        metrics = [Metric(name, value, timestamp, step) for name, step, value in points]
         settings = [Param(name, redact(_plain(value))) for name, value in (params or {}).items()]
         labels = [RunTag(name, redact(value)) for name, value in (tags or {}).items()]
-        with self._telling():
-            while metrics or settings or labels:
-                self.client.log_batch(run_id, metrics[:800], settings[:100], labels[:100], synchronous=True)
-                del metrics[:800], settings[:100], labels[:100]
-
-    def end_run(self, run_id: str, status: str, end: int | None = None) -> None:
-        """Set a run's last status (FINISHED, FAILED, KILLED) and its end, in ms since 1970, now if None."""
-        with self._telling():
-            self.client.set_terminated(run_id, status, end)
+        while metrics or settings or labels:
+            self.mlflow.log_batch(run_id, metrics[:800], settings[:100], labels[:100], synchronous=True)
+            del metrics[:800], settings[:100], labels[:100]
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         """Copy a file into an artifact folder of the run."""
-        with self._telling():
-            self.client.log_artifact(run_id, str(path), folder or None)
+        self.mlflow.log_artifact(run_id, str(path), folder or None)
 
     def log_bytes(self, run_id: str, content: bytes, artifact_path: str) -> None:
         """Write a file among the run's artifacts."""
         folder, _, name = artifact_path.rpartition("/")
-        with self._telling(), tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary, name)
             path.write_bytes(content)
-            self.client.log_artifact(run_id, str(path), folder or None)
+            self.log_file(run_id, path, folder)
 
     def log_images(self, run_id: str, key: str, images: Sequence[tuple[int, Path]], *, new: bool = False) -> None:
         """Log (step, picture file) pairs as an image series; if the run is not `new`, only steps that it lacks."""
         from PIL import Image
 
-        with self._telling():
-            logged = [] if new else [file.path for file in self.client.list_artifacts(run_id, "images")]
-            for step, path in images:
-                start = f"images/{key.replace('/', '~')}+step+{step}+"  # MLflow's own naming
-                if not any(name.startswith(start) for name in logged):
-                    with Image.open(path) as image:
-                        self.client.log_image(run_id, image, key=key, step=step, synchronous=True)
+        logged = [] if new else self.artifacts(run_id, "images")
+        for step, path in images:
+            start = f"images/{key.replace('/', '~')}+step+{step}+"  # MLflow's own naming
+            if not any(name.startswith(start) for name in logged):
+                with Image.open(path) as image:
+                    self.mlflow.log_image(run_id, image, key=key, step=step, synchronous=True)
 
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, context: str, profile: Mapping[str, object]
@@ -268,23 +232,20 @@ class Store(Standing):
             source=source,
             profile=json.dumps(profile) if profile else None,
         )
-        with self._telling():
-            self.client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        self.mlflow.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def model_of(self, run_id: str) -> str | None:
         """Return the id of the model that was last logged to the run, or None."""
-        with self._telling():
-            outputs = self.client.get_run(run_id).outputs
+        outputs = self.mlflow.get_run(run_id).outputs
         models = outputs.model_outputs if outputs else []
         return str(models[-1].model_id) if models else None
 
     def create_model(self, run_id: str, name: str) -> str:
         """Create the entry of a model that came of the run; return its id."""
-        record = self.existing(run_id)
-        with self._telling():
-            model = self.client.create_logged_model(
-                record.experiment_id, name, run_id, params=dict(record.params), model_type="classifier"
-            )
+        run = self.mlflow.get_run(run_id)
+        model = self.mlflow.create_logged_model(
+            run.info.experiment_id, name, run_id, params=dict(run.data.params), model_type="classifier"
+        )
         return str(model.model_id)
 
     def upload_model(
@@ -303,7 +264,7 @@ class Store(Standing):
         """
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-        with self._telling(), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with _explained(self.uri), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow warns of its own type hints, and of integers that could be missing
             from mlflow import pyfunc
             from mlflow.models import Model, infer_signature
@@ -317,25 +278,9 @@ class Store(Standing):
                 pip_requirements=list(pip_requirements),
                 mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
             )
-            self.client.log_model_artifacts(model_id, f"{folder}/model")
-            self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
-            self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-
-    @property
-    def is_server(self) -> bool:
-        """Whether a server keeps the runs, not a database in the project."""
-        return self.uri.startswith(("http://", "https://"))
-
-    def ui_link(self, base_url: str | None = None) -> str:
-        """Return the link to the experiment in the UI at `base_url`: the server itself, or where `make ui` serves."""
-        return ui.link(base_url or (self.uri if self.is_server else "http://127.0.0.1:5000"), self.experiment_id)
-
-    def ui_command(self) -> str:
-        """Return what to type, or to open in a browser, to see the runs."""
-        return self.ui_link() if self.is_server else "make ui"
-
-    def _telling(self) -> AbstractContextManager[None]:
-        return _telling(self.uri)
+            self.mlflow.log_model_artifacts(model_id, f"{folder}/model")
+            self.mlflow.finalize_logged_model(model_id, LoggedModelStatus.READY)
+            self.mlflow.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
@@ -343,13 +288,13 @@ def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
 
     Where MLFLOW_TRACKING_URI names a server, its UI is there already: the link is all.
     """
-    opened = Store.open(root)
-    link = opened.ui_link(None if opened.is_server else f"http://{host}:{port}")
-    if opened.is_server:
+    client = Client.open(root)
+    link = client.ui_link(None if client.is_server else f"http://{host}:{port}")
+    if client.is_server:
         print(f"MLflow UI: {link}")
     else:
-        file = database.database_file(opened.uri, root)
-        ui.serve(opened.uri, database.artifact_root(file or root / database.DATABASE), link, host, port)
+        file = client.database_file or root / database.DATABASE
+        ui.serve(client.uri, database.artifact_root(file), link, host, port)
 
 
 def _load_mlflow(*, local: bool) -> None:
@@ -388,7 +333,7 @@ def _create(uri: str, artifacts: Path, experiment: str) -> None:
 
 
 @contextmanager
-def _telling(uri: str) -> Iterator[None]:
+def _explained(uri: str) -> Iterator[None]:
     """Turn the errors of MLflow, the network and the disk into one line; a fault of the caller into ValueError."""
     from mlflow.exceptions import MlflowException
 
@@ -406,7 +351,6 @@ def _record(run: Any) -> RunRecord:
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
-        experiment_id=run.info.experiment_id,
         start_time=run.info.start_time,
         end_time=run.info.end_time,
         params=run.data.params,

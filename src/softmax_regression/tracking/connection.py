@@ -1,7 +1,5 @@
 """How long to wait for a tracking server, with which credentials, and what to say when it fails."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +53,7 @@ def without_credentials(uri: str) -> str:
         return uri
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     if replaced := os.environ.get("MLFLOW_TRACKING_PASSWORD"):
-        os.environ["REPLACED_TRACKING_PASSWORD"] = replaced  # `redact` must go on hiding it
+        os.environ["REPLACED_TRACKING_PASSWORD"] = replaced  # `redact` must still hide it
     os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 

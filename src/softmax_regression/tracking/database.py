@@ -1,10 +1,8 @@
-"""The local store as files: a database and a folder of artifacts, created once and mended after a move.
+"""The local store as files: a database and a folder of artifacts, created once and corrected after a move.
 
 MLflow keeps every artifact location as an absolute path, and creates its database unsafely when several
 processes start at once. Both are dealt with here, below MLflow, with sqlite3 and a lock file.
 """
-
-from __future__ import annotations
 
 import re
 import sqlite3
@@ -67,12 +65,7 @@ def create_once(database: Path, create: Callable[[Path], None], wait: float) -> 
     """
     if _has_tables(database):
         return
-    lock = lock_file(database)
-    with alone(lock, wait) as granted:
-        if not granted:
-            raise RuntimeError(
-                f"another process has been creating {database} for {wait:.0f} seconds: end it, then remove {lock}"
-            )
+    with exclusive(lock_file(database), wait):
         if not _has_tables(database):
             with atomic_path(database) as temporary:
                 create(temporary)
@@ -84,22 +77,22 @@ def lock_file(database: Path) -> Path:
 
 
 @contextmanager
-def alone(lock: Path, wait: float = 10.0) -> Iterator[bool]:
-    """Hold the lock while others wait; yield False where it was not to be had within `wait` seconds."""
+def exclusive(lock: Path, wait: float = 60.0) -> Iterator[None]:
+    """Hold the lock, so that other processes wait for it.
+
+    Raises RuntimeError where another process does not release it within `wait` seconds.
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    holder = FileLock(lock)
     try:
-        holder.acquire(timeout=wait)
+        with FileLock(lock, timeout=wait):
+            yield
     except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        holder.release()
+        raise RuntimeError(
+            f"another process has held {lock} for {wait:.0f} seconds: end it, or wait, and start again"
+        ) from None
 
 
-def mend(database: Path) -> int:
+def relocate(database: Path) -> int:
     """Point the locations in `database` into its own folder after the folder was moved or copied.
 
     Returns the number of rows changed. A run or model stays where it is recorded if its files are there and not

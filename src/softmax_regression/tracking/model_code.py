@@ -14,8 +14,6 @@ arrive as black images, which are refused here. And tables ("dataframe_split") w
 Shapes: N examples, D features, K classes.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -31,9 +29,11 @@ class SoftmaxRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLf
     """The model as MLflow serves it: raw examples in, labels and probabilities out."""
 
     def load_context(self, context: Any) -> None:
-        """Read the artifacts "weights" (weight (K, D), bias (K,) if any) and "description" (JSON)."""
+        """Read the artifacts "weights" (affine layers, see artifacts/model.py) and "description" (JSON)."""
         tensors = {name: tensor.astype(np.float64) for name, tensor in load_file(context.artifacts["weights"]).items()}
-        self.weight, self.bias = tensors["weight"], tensors.get("bias", np.zeros(1))
+        hidden = sum(name.startswith("hidden.") and name.endswith(".weight") for name in tensors)
+        names = [*(f"hidden.{layer}." for layer in range(hidden)), ""]
+        self.layers = [(tensors[f"{name}weight"], tensors.get(f"{name}bias", np.zeros(1))) for name in names]
         description = json.loads(Path(context.artifacts["description"]).read_text(encoding="utf-8"))
         self.class_names: list[str] = description["class_names"]
         self.example_shape = tuple(description["example_shape"])
@@ -43,12 +43,15 @@ class SoftmaxRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLf
         """Return a row per example: "label", its number "class", and the probability "P(name)" of each class.
 
         model_input (N, *example_shape) holds examples as the data set stores them. Features (N, D) are pixels / scale,
-        logits = features W^T + b, probabilities = softmax(logits) (d2l 4.4), in float64, so that an answer does not
-        depend on its batch. Raises MlflowException (HTTP 400) for what is no such input.
+        logits = features W^T + b (after ReLU layers, if any), probabilities = softmax(logits) (d2l 4.4), in float64, so
+        that an answer does not depend on its batch. Raises MlflowException (HTTP 400) for what is no such input.
         """
         self._check(model_input)
-        features = model_input.reshape(-1, self.weight.shape[1]) / self.scale
-        logits = features @ self.weight.T + self.bias
+        features = model_input.reshape(len(model_input), self.layers[0][0].shape[1]) / self.scale
+        for weight, bias in self.layers[:-1]:
+            features = np.maximum(features @ weight.T + bias, 0)
+        weight, bias = self.layers[-1]
+        logits = features @ weight.T + bias
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))  # exp(-max) cancels; it prevents overflow
         probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
         classes = logits.argmax(axis=1)

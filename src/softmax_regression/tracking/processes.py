@@ -1,7 +1,5 @@
 """Who writes a run: which machine, which boot of it, which process; and whether that process is gone."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -1,24 +1,19 @@
 """The run that is being written: it never stops the work that it records, writes nothing twice and no secret."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import numpy as np
 
 from softmax_regression.redaction import redact
+from softmax_regression.tracking.client import Client, Point
 from softmax_regression.tracking.connection import StoreUnavailableError, impatience
-from softmax_regression.tracking.record import ERROR, KEY, LIVE
+from softmax_regression.tracking.record import ERROR
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from softmax_regression.tracking.client import Store
-
-Point = tuple[str, int, float]  # a metric's name, step and value
 _METRIC_NAME = re.compile(r"[\w\-. :/]+", re.ASCII)
 _TEXTS = frozenset({".csv", ".diff", ".html", ".json", ".lock", ".md", ".patch", ".svg", ".toml", ".txt", ".yaml"})
 
@@ -31,31 +26,32 @@ class Run:
     on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, FileNotFoundError) are raised as ever.
     """
 
-    def __init__(self, store: Store, run_id: str, name: str, *, new: bool = False, ends: bool = True) -> None:
+    def __init__(
+        self,
+        client: Client,
+        run_id: str,
+        name: str,
+        *,
+        on_finish: Callable[[str, str, int], None] | None,
+        new: bool = False,
+    ) -> None:
+        """`on_finish(run id, key, end)` ends the run as FINISHED; None for one that has ended and is added to."""
         self.run_id = run_id
         self.name = name
         self.lost: str | None = None
-        self._store = store
+        self._client = client
         self._new = new
-        self._ends = ends
+        self._on_finish = on_finish
         self._waiting: list[Callable[[], object]] = []
         self._recorded: set[Point] = set()
         self._read: set[str] = set()
 
-    def log_metrics(
-        self, values: Mapping[str, float], step: int = 0, *, timestamp: int | None = None, of_model: bool = False
-    ) -> None:
-        """Record metrics of one step; see `log_steps`. Metrics `of_model` are shown with the run's model, too."""
-        self.log_steps([(step, values)], timestamp=timestamp, of_model=of_model)
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics of one step; see `log_steps`."""
+        self.log_steps([(step, values)])
 
-    def log_steps(
-        self,
-        steps: Sequence[tuple[int, Mapping[str, float]]],
-        *,
-        timestamp: int | None = None,
-        of_model: bool = False,
-    ) -> None:
-        """Record the metrics of several steps in one call; `timestamp` in ms since 1970, now if None.
+    def log_steps(self, steps: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Record the metrics of several steps in one call, with the present time.
 
         What the run already has, same name, step and value, is not recorded again. Raises ValueError for a name
         that MLflow does not take.
@@ -64,12 +60,12 @@ class Run:
         for name in {name for name, _, _ in points}:
             if not _METRIC_NAME.fullmatch(name):
                 raise ValueError(f"metric name {name!r} is not allowed: use letters, digits, spaces and _ - . : /")
-        when = timestamp or time.time_ns() // 1_000_000
-        self._send(lambda: self._log_unrecorded(points, when, of_model))
+        now = time.time_ns() // 1_000_000
+        self._send(lambda: self._log_unrecorded(points, now))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags in one call."""
-        self._send(lambda: self._store.set_tags(self.run_id, tags))
+        self._send(lambda: self._client.set_tags(self.run_id, tags))
 
     def set_description(self, markdown: str) -> None:
         """Set the description that the UI shows on top of the run; 8000 characters are kept."""
@@ -86,7 +82,7 @@ class Run:
         if redact(text) != text:
             self.log_text(text, f"{folder}/{path.name}".lstrip("/"))
         else:
-            self._send(lambda: self._store.log_file(self.run_id, path, folder))
+            self._send(lambda: self._client.log_file(self.run_id, path, folder))
 
     def log_text(self, text: str, artifact_path: str) -> None:
         """Write `text`, less its credentials, into a file among the run's artifacts."""
@@ -94,7 +90,7 @@ class Run:
 
     def log_bytes(self, content: bytes, artifact_path: str) -> None:
         """Write `content`, such as a picture, into a file among the run's artifacts."""
-        self._send(lambda: self._store.log_bytes(self.run_id, content, artifact_path))
+        self._send(lambda: self._client.log_bytes(self.run_id, content, artifact_path))
 
     def log_image_series(self, key: str, images: Sequence[tuple[int, Path]]) -> None:
         """Log (step, picture file) pairs that the UI shows under `key` with a slider over the steps.
@@ -103,7 +99,7 @@ class Run:
         """
         if missing := [str(path) for _, path in images if not path.is_file()]:
             raise FileNotFoundError(f"{', '.join(missing)}: not there to be logged")
-        self._send(lambda: self._store.log_images(self.run_id, key, images, new=self._new))
+        self._send(lambda: self._client.log_images(self.run_id, key, images, new=self._new))
 
     def log_input_dataset(
         self, name: str, digest: str, source: str, *, context: str, profile: Mapping[str, object] | None = None
@@ -113,7 +109,7 @@ class Run:
         `context` is what it was used for ("training", "test"); `profile` holds facts such as num_rows.
         """
         source = redact(source)
-        self._send(lambda: self._store.log_dataset(self.run_id, name, digest, source, context, profile or {}))
+        self._send(lambda: self._client.log_dataset(self.run_id, name, digest, source, context, profile or {}))
 
     def log_model(
         self,
@@ -133,11 +129,11 @@ class Run:
         created: list[str] = []  # a second try goes on with the model that the first one made
 
         def log() -> None:
-            if not self._new and self._store.model_of(self.run_id):
+            if not self._new and self._client.model_of(self.run_id):
                 return
             if not created:
-                created.append(self._store.create_model(self.run_id, name))
-            self._store.upload_model(
+                created.append(self._client.create_model(self.run_id, name))
+            self._client.upload_model(
                 self.run_id, created[0], python_model, artifacts, input_example, output_example, pip_requirements
             )
 
@@ -146,26 +142,29 @@ class Run:
     def finish(self, status: str = "FINISHED", *, key: str = "") -> bool:
         """End the run (a continued one keeps its status and end); return whether all of it has arrived.
 
-        `key` is the finished experiment's key. A finished run becomes the live one of its configuration.
+        `key` is the finished experiment's key; see `RunStore.finish`.
         """
-        end = time.time_ns() // 1_000_000
+        end, on_finish = time.time_ns() // 1_000_000, self._on_finish
         with impatience() if self.lost else nullcontext():
-            if self._ends:
-                self._send(lambda: self._end(status, key, end))
-            self._ends = False
+            if on_finish is not None:
+                if status == "FINISHED":
+                    self._send(lambda: on_finish(self.run_id, key, end))
+                else:
+                    self._send(lambda: self._client.end_run(self.run_id, status, end))
+            self._on_finish = None
             self._flush()
         return self.lost is None
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is not None and self._ends:
+        if error is not None and self._on_finish is not None:
             self.set_tags({ERROR: f"{type(error).__name__}: {error}"})
         self.finish("FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
 
     def _send(self, operation: Callable[[], object]) -> None:
-        """Carry `operation` out, or keep it if the store has gone away. It must bear being carried out twice."""
+        """Carry `operation` out, or keep it if the store has gone away. It must be idempotent: it may be sent twice."""
         self._waiting.append(operation)
         if self.lost is None:
             self._flush()
@@ -184,20 +183,11 @@ class Run:
             del self._waiting[0]
         self.lost = None
 
-    def _log_unrecorded(self, points: Sequence[Point], timestamp: int, of_model: bool) -> None:
+    def _log_unrecorded(self, points: Sequence[Point], timestamp: int) -> None:
         if not self._new and (unread := {name for name, _, _ in points} - self._read):
-            histories = self._store.history(self.run_id, sorted(unread))
+            histories = self._client.history(self.run_id, sorted(unread))
             self._recorded |= {(name, step, value) for name in histories for step, value in histories[name]}
             self._read |= unread
         new = [point for point in points if point not in self._recorded]
-        model = self._store.model_of(self.run_id) if of_model and new else None
-        self._store.log_batch(self.run_id, new, timestamp, model_id=model)
+        self._client.log_batch(self.run_id, new, timestamp)
         self._recorded.update(new)
-
-    def _end(self, status: str, key: str, end: int) -> None:
-        finished = status == "FINISHED"
-        if finished:
-            self._store.set_tags(self.run_id, {LIVE: "true"} | ({KEY: key} if key else {}))
-        self._store.end_run(self.run_id, status, end)
-        if finished:
-            self._store.supersede(self.run_id)

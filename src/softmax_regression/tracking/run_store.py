@@ -1,39 +1,70 @@
-"""Which run stands for an experiment: the attempts at it, the live one, and those whose process has died.
+"""The runs of experiments: starting and resuming them, which one represents an experiment, those whose process died."""
 
-What the store is asked to do is abstract here; tracking.py lets MLflow do it.
-"""
-
-from __future__ import annotations
-
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
 
-from softmax_regression.tracking import processes
-from softmax_regression.tracking.record import CONFIG, KEY, KILLED, LIVE, RunRecord, resolve
+from softmax_regression.tracking import database, processes
+from softmax_regression.tracking.client import Client
+from softmax_regression.tracking.record import (
+    ATTEMPT,
+    CONFIG,
+    ERROR,
+    KEY,
+    KILLED,
+    LIVE,
+    REPRODUCED,
+    REPRODUCES,
+    RunRecord,
+)
+from softmax_regression.tracking.run import Run
 
 
-class Standing(ABC):
-    """The questions that stages and people ask a store, answered from the records of its runs."""
+class RunStore(Client):
+    """A store, and what its runs mean: attempts at one configuration, one live run an experiment."""
 
-    @abstractmethod
-    def run(self, run_id: str) -> RunRecord | None:
-        """Return the run with this full id, or None."""
+    def start_run(
+        self, name: str, config_key: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None
+    ) -> Run:
+        """Start the run called `name`, or `name #2` if it is the second of its configuration, and so on.
 
-    @abstractmethod
-    def runs(self, condition: str = "") -> list[RunRecord]:
-        """Return the experiment's runs, newest first; `condition` is in MLflow's search syntax."""
+        On a server, two that start within the same milliseconds may get the same number; it is a label only.
+        Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
+        """
+        lock = database.lock_file(self.database_file) if self.database_file else None
+        with database.exclusive(lock) if lock else nullcontext():  # or two at once could both be the second
+            attempt = 1 + max((record.attempt for record in self.attempts(config_key)), default=0)
+            name = name if attempt == 1 else f"{name} #{attempt}"
+            own = {CONFIG: config_key, ATTEMPT: str(attempt), processes.TAG: processes.identity()}
+            run_id = self.create_run(name, own | dict(tags or {}))
+        try:
+            self.log_batch(run_id, params=params)
+        except BaseException:
+            with suppress(RuntimeError):
+                self.end_run(run_id, "FAILED")
+            raise
+        return Run(self, run_id, name, new=True, on_finish=self.finish)
 
-    @abstractmethod
-    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a run in one call."""
+    def resume_run(self, run_id: str) -> Run:
+        """Resume a run that was killed or failed: it is RUNNING again, and this process writes it.
 
-    @abstractmethod
-    def end_run(self, run_id: str, status: str, end: int | None = None) -> None:
-        """Set a run's last status (FINISHED, FAILED, KILLED) and its end, in ms since 1970, now if None."""
+        Raises ValueError if there is no such run, RuntimeError if another process may still be writing it.
+        """
+        record = self.existing(run_id)
+        writer = record.tags.get(processes.TAG, "")
+        if record.status == "RUNNING" and writer != processes.identity() and not processes.why_gone(writer):
+            raise RuntimeError(
+                f"the run {record} is being written by another process, or one on another machine ({writer or '?'}): "
+                "wait for it, or end it"
+            )
+        # The writer comes before RUNNING, so that nobody ends it as dead in between.
+        self.set_tags(run_id, {processes.TAG: processes.identity()})
+        self.reopen_run(run_id, stale_tags=sorted({KILLED, ERROR} & record.tags.keys()))
+        return Run(self, run_id, record.name, on_finish=self.finish)
 
-    @abstractmethod
-    def last_heard(self, record: RunRecord) -> int:
-        """Return when the run last recorded a metric, or else when it started, in ms since 1970."""
+    def continue_run(self, run_id: str) -> Run:
+        """Add to a run that has ended; its status and end stay as they are. Raises ValueError if there is none."""
+        return Run(self, run_id, self.existing(run_id).name, on_finish=None)
 
     def existing(self, run_id: str) -> RunRecord:
         """Return the run with this full id. Raises ValueError if there is none."""
@@ -42,49 +73,72 @@ class Standing(ABC):
             raise ValueError(f"the store holds no run with the id {run_id!r}")
         return record
 
-    def resolve(self, ref: str) -> RunRecord:
-        """Return the run that `ref` names; see `runs.resolve`."""
-        return resolve(self.runs(), ref)
-
     def attempts(self, config_key: str) -> list[RunRecord]:
         """Return the runs of one configuration, newest first."""
         return self.runs(f"tags.`{CONFIG}` = '{config_key}'")
 
     def find(self, key: str) -> RunRecord | None:
-        """Return the newest live run of the experiment with this key; if none is live, the newest finished one."""
+        """Return the live run of the experiment with this key; if none is live, the newest finished one."""
         finished = [record for record in self.runs(f"tags.`{KEY}` = '{key}'") if record.status == "FINISHED"]
-        return max(finished, key=lambda record: (record.live, record.end_time or 0), default=None)
+        return max(
+            finished,
+            key=lambda record: (record.live, REPRODUCES not in record.tags, record.end_time or 0),
+            default=None,
+        )
 
-    def make_live(self, run_id: str) -> None:
-        """Let a finished run stand for its configuration; the other runs of it are superseded."""
-        for record in self.attempts(self.existing(run_id).config_key):
-            live = record.run_id == run_id
-            if record.status == "FINISHED" and record.live != live:
-                self.set_tags(record.run_id, {LIVE: str(live).lower()})
+    def finish(self, run_id: str, key: str, end: int) -> None:
+        """End a run as FINISHED, at `end` in ms since 1970, and decide which run represents its experiment.
 
-    def supersede(self, run_id: str) -> None:
-        """After this run has finished: mark those of its configuration that ended before another as not live.
-
-        Of several that end at once exactly one stays live: the last is never marked, and each of the others is, by
-        itself or by the last, whichever looks later.
+        A run that came to the same weights as one before is a repetition: that one stays the experiment's run, and its
+        tags say how often and when it was reproduced. Otherwise this run is live, and others of its configuration,
+        which came to other weights, are superseded. May be called again after it was cut off.
         """
-        attempts = self.attempts(self.existing(run_id).config_key)
-        ended = {run.run_id: (run.end_time or 0, run.run_id) for run in attempts if run.status == "FINISHED"}
-        for run in attempts:
-            if run.live and ended[run.run_id] < max(ended.values()):
-                self.set_tags(run.run_id, {LIVE: "false"})
+        self.set_tags(run_id, {LIVE: "true"} | ({KEY: key} if key else {}))
+        self.end_run(run_id, "FINISHED", end)
+        # Others may finish at the same time: whoever looks last sees all that have ended, and has nothing to change.
+        while changes := self._unsettled(run_id):
+            for other, tags in changes.items():
+                self.set_tags(other, tags)
 
-    def sweep_dead_runs(self) -> list[RunRecord]:
-        """End as KILLED the runs that are RUNNING but whose process on this machine is gone; return them.
+    def _unsettled(self, run_id: str) -> dict[str, dict[str, str]]:
+        """Return the tags to set, by run, so that one run represents the experiment of a finished run."""
+        own = self.existing(run_id)
+        twins = self.runs(f"tags.`{KEY}` = '{own.key}'") if own.key else [own]
+        relatives = [run for config in {run.config_key for run in twins} for run in self.attempts(config)]
+        ended = sorted((run for run in relatives if run.status == "FINISHED"), key=_end)
+        latest = ended[-1]
+        live = next(run for run in ended if run is latest or (run.key and run.key == latest.key))
+        wanted = {run.run_id: {LIVE: str(run is live).lower()} for run in ended}
+        first, *repetitions = [run for run in ended if run.run_id == run_id or (run.key and run.key == own.key)]
+        for run in repetitions:
+            wanted[run.run_id][REPRODUCES] = first.run_id
+        if repetitions:
+            when = datetime.fromtimestamp((repetitions[-1].end_time or 0) / 1000, UTC)
+            times = f"{len(repetitions)} time{'s' if len(repetitions) > 1 else ''}"
+            wanted[first.run_id][REPRODUCED] = f"{times}, last on {when:%Y-%m-%d %H:%M} UTC"
+        return {run.run_id: wanted[run.run_id] for run in ended if not wanted[run.run_id].items() <= run.tags.items()}
 
-        They end when they were last heard of. Runs of other machines and of live processes are left alone.
+    def dead_runs(self) -> list[tuple[RunRecord, str]]:
+        """Return the runs that are RUNNING but whose process on this machine is gone, and why it is.
+
+        Runs of other machines and of live processes are left alone.
         """
-        dead = []
-        for record in self.runs(
-            f"attributes.status = 'RUNNING' AND tags.`{processes.TAG}` LIKE '{processes.host()} %'"
-        ):
-            if reason := processes.why_gone(record.tags[processes.TAG]):
-                self.set_tags(record.run_id, {KILLED: reason})
-                self.end_run(record.run_id, "KILLED", self.last_heard(record))
-                dead.append(record)
-        return dead
+        here = self.runs(f"attributes.status = 'RUNNING' AND tags.`{processes.TAG}` LIKE '{processes.host()} %'")
+        reasons = [(record, processes.why_gone(record.tags[processes.TAG])) for record in here]
+        return [(record, reason) for record, reason in reasons if reason]
+
+    def end_dead_runs(self) -> list[RunRecord]:
+        """End the dead runs as KILLED, when they last recorded something; return them."""
+        dead = self.dead_runs()
+        for record, reason in dead:
+            self.kill(record, reason)
+        return [record for record, _ in dead]
+
+    def kill(self, record: RunRecord, reason: str) -> None:
+        """End a run whose process is gone as KILLED, at the time of its last record."""
+        self.set_tags(record.run_id, {KILLED: reason})
+        self.end_run(record.run_id, "KILLED", self.last_recorded(record))
+
+
+def _end(run: RunRecord) -> tuple[int, str]:
+    return run.end_time or 0, run.run_id

@@ -1,43 +1,37 @@
-"""What each stage puts into the experiment's MLflow run, taken from the stage's output files alone.
+"""What each stage puts into the experiment's MLflow run, taken from the stage's output folder alone.
 
 The stages call these functions when they end, and `sync` calls the same ones on outputs that DVC restored or pulled:
-so a rebuilt run holds what the first one held.
+so a rebuilt run holds what the first one held. A new stage needs nothing here: its files go into the run, and what its
+findings.json says ("metrics", "tags", "summary", "notes") is shown there.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.artifacts.outcome import Epoch, read_history, read_model
-from softmax_regression.evaluation.metrics import BandReport
+import numpy as np
+
+from softmax_regression.artifacts.experiment import Experiment, read_experiment
+from softmax_regression.artifacts.model import Model, read_model
+from softmax_regression.artifacts.outcome import History, read_history
 from softmax_regression.files import md5_of_folder
-from softmax_regression.tracking import servable
 from softmax_regression.tracking.run import Run
 
-# Tags with the digest, as in dvc.lock, of a stage's outputs. Set last: the run that has one holds those outputs, all.
-TRAIN_OUTPUTS, EVALUATE_OUTPUTS = "outputs.train", "outputs.evaluate"
-
-NEWEST_GRID = "predictions/first.png"  # the grid that the run's description shows
-# column of history.csv -> metric; MLflow's charts group by what stands before the slash
-CURVES = {
-    "train_loss": "curves/train_loss",
-    "train_accuracy": "curves/train_accuracy",
-    "test_loss": "curves/test_loss",
-    "test_accuracy": "curves/test_accuracy",
-    "validation_loss": "curves/validation_loss",
-    "validation_accuracy": "curves/validation_accuracy",
-    "learning_rate": "curves/learning_rate",
-}
+# stage -> the run's folder for its files; that of another stage has its name
+FOLDERS = {"evaluate": "evaluation", "predict": "predictions"}
+LIVE_CURVES = "evaluation/figures/curves.png"  # drawn while the training runs, then by the evaluate stage
+PREDICTIONS = "evaluation/predictions.csv"
+_SHOWN = {"first predictions": "predictions/first.png", "curves": LIVE_CURVES}  # on the run's page
+_SERIES = "series"  # a stage's folder series/<key>/<step>.png is an image series of the run
+_MODEL_CODE = Path(__file__).with_name("model_code.py")  # given as a path: importing it would import MLflow
 
 
-def curve_metrics(row: Epoch) -> dict[str, float]:
-    """Return one epoch's figures under their MLflow names."""
-    return {CURVES[name]: float(value) for name, value in row.items() if name in CURVES}  # type: ignore[arg-type]
+def outputs_tag(stage: str) -> str:
+    """Return the tag with the digest, as in dvc.lock, of a stage's outputs: the run that has it holds them, all."""
+    return f"outputs.{stage}"
 
 
 def run_params(experiment: Experiment) -> dict[str, object]:
@@ -45,53 +39,78 @@ def run_params(experiment: Experiment) -> dict[str, object]:
     return {key: "none" if value is None else value for key, value in experiment.params.items()}
 
 
-def log_curves(run: Run, history: Sequence[Epoch]) -> None:
-    """Record the curves, step = epoch; what the run already has is not recorded again."""
-    run.log_steps([(row["epoch"], curve_metrics(row)) for row in history])
+def log_curves(run: Run, history: History, after: int = 0) -> None:
+    """Record the figures of the epochs later than `after`, step = epoch; what the run has is not recorded again."""
+    rows = [history.named(row) for row in history.epochs if row.epoch > after]
+    run.log_steps([(int(row["epoch"]), curve_metrics(row)) for row in rows])
 
 
-def log_training(
-    run: Run, folder: Path, experiment: Experiment, report: Mapping[str, Any], *, has_model: bool = False
-) -> None:
-    """Record the train stage's outputs: final figures, model, pictures, files, and the data as an input.
-
-    `has_model`: the run holds the model already, which MLflow would list a second time.
-    """
-    history = read_history(folder / "history.csv")
-    log_curves(run, history)
-    run.log_metrics(final_training_metrics(history))
-    for name in ("model.safetensors", "model.json", "history.csv", "experiment.json"):
-        run.log_file(folder / name)
-    for path in sorted((folder / "figures").iterdir()):
-        run.log_file(path, "figures")
-    series = [(int(path.stem.removeprefix("epoch_")), path) for path in sorted((folder / "weights").glob("*.png"))]
-    run.log_image_series("weights", series)
-    log_data(run, experiment, report)
-    if not has_model:
-        log_model(run, folder)
-    run.set_tags({TRAIN_OUTPUTS: md5_of_folder(folder)})
+def curve_metrics(row: Mapping[str, float]) -> dict[str, float]:
+    """Return one epoch's figures under their MLflow names; charts are grouped by what stands before the slash."""
+    return {f"curves/{name}": value for name, value in row.items() if name != "epoch"}
 
 
-def final_training_metrics(history: Sequence[Epoch]) -> dict[str, float]:
-    """Return the last epoch's training figures and, where images were held out, the best epoch by them.
+def final_training_metrics(history: History) -> dict[str, float]:
+    """Return the last epoch's training figures and, where examples were held out, the best epoch by them.
 
     There is no best epoch by the test set: nothing is selected by it.
     """
-    last = history[-1]
-    metrics = {"final/train_loss": last["train_loss"], "final/train_accuracy": last["train_accuracy"]}
-    if "validation_accuracy" in last:
-        best = max(history, key=lambda row: row["validation_accuracy"])
+    last = history.last
+    metrics = {"final/train_loss": last.train_loss, "final/train_accuracy": last.train_accuracy}
+    if history.held_out == "validation":
+        best = max(history.epochs, key=lambda row: row.held_out_accuracy)
         metrics |= {
-            "final/validation_loss": last["validation_loss"],
-            "final/validation_accuracy": last["validation_accuracy"],
-            "validation_best/accuracy": best["validation_accuracy"],
-            "validation_best/epoch": best["epoch"],
+            "final/validation_loss": last.held_out_loss,
+            "final/validation_accuracy": last.held_out_accuracy,
+            "validation_best/accuracy": best.held_out_accuracy,
+            "validation_best/epoch": best.epoch,
         }
     return {name: round(value, 7) for name, value in metrics.items()}  # the UI shows every digit
 
 
-def log_data(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> None:
-    """Record the data set as MLflow's input of the run, and its report as a file."""
+def log_training(run: Run, folder: Path) -> None:
+    """Record the train stage's outputs: curves, final figures, files, the data as inputs, the model."""
+    history = read_history(folder / "history.csv")
+    log_curves(run, history)
+    run.log_metrics(final_training_metrics(history))
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            run.log_file(path)
+    _log_data(run, folder)
+    _log_model(run, folder)
+    run.set_tags({outputs_tag("train"): md5_of_folder(folder)})
+
+
+def log_stage(run: Run, stage: str, folder: Path) -> None:
+    """Record the outputs of a stage after train: its files, and what its findings.json says.
+
+    Files of one name replace each other, so a run shows the newest outputs of each stage.
+    """
+    name = FOLDERS.get(stage, stage)
+    findings = json.loads(_text(folder / "findings.json") or "{}")
+    run.log_metrics({f"final/{metric}": value for metric, value in findings.get("metrics", {}).items()})
+    if "summary" in findings:
+        run.set_description(_description(run.run_id, findings["summary"], findings.get("notes", [])))
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and inside.parts[0] != _SERIES:
+            run.log_file(path, (Path(name) / inside.parent).as_posix())
+    for series in sorted((folder / _SERIES).glob("*")):
+        run.log_image_series(series.name, [(int(path.stem), path) for path in sorted(series.glob("*.png"))])
+    run.set_tags(findings.get("tags", {}) | {outputs_tag(stage): md5_of_folder(folder)})
+
+
+def _description(run_id: str, summary: str, notes: list[str]) -> str:
+    """Return what the run's page says on top; MLflow's UI serves a run's artifacts under this relative address."""
+    pictures = [
+        f"![{name}](get-artifact?path={quote(path, safe='')}&run_uuid={run_id})" for name, path in _SHOWN.items()
+    ]
+    return "\n\n".join([summary, *pictures, *(f"- {note}" for note in notes)])
+
+
+def _log_data(run: Run, folder: Path) -> None:
+    """Record the data set as MLflow's inputs of the run."""
+    experiment, report = read_experiment(folder / "experiment.json"), json.loads(_text(folder / "data.json") or "{}")
     name = str(experiment.params["data.name"])
     for part in ("train", "test"):
         run.log_input_dataset(
@@ -99,65 +118,39 @@ def log_data(run: Run, experiment: Experiment, report: Mapping[str, Any]) -> Non
             experiment.data[f"{part}-images"][:16],
             f"data/{name}",
             context="training" if part == "train" else "testing",
-            profile={"num_rows": report[part]["examples"]},
+            profile={"num_rows": report[part]["examples"]} if report else None,
         )
-    run.log_text(json.dumps(report, indent=2) + "\n", "data.json")
 
 
-def log_model(run: Run, folder: Path) -> None:
+def _log_model(run: Run, folder: Path) -> None:
     """Record the model as MLflow knows models: with a signature, loadable and servable, without pickle."""
     model = read_model(folder)
     run.log_model(
         "model",
-        python_model=servable.CODE,
+        python_model=_MODEL_CODE,
         artifacts={"weights": folder / "model.safetensors", "description": folder / "model.json"},
-        input_example=servable.input_example(model.example_shape, model.scale),
-        output_example=servable.output_example(model.class_names),
-        pip_requirements=servable.pip_requirements(),
+        input_example=_input_example(model),
+        output_example=_output_example(model),
+        pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas", "safetensors")],
     )
 
 
-def log_evaluation(run: Run, metrics: Path, findings: BandReport, folder: Path) -> None:
-    """Record the evaluate stage's outputs: metrics.json, pictures, per-example predictions."""
-    numbers = json.loads(metrics.read_text())
-    run.log_metrics({f"final/{name}": value for name, value in numbers.items()})
-    run.set_description(_description(run.run_id, numbers, findings))
-    inside = {True: "inside", False: "outside", None: "do not apply"}[findings.inside]
-    run.set_tags({"reference.bands": inside, "reference.leak": str(findings.leak).lower()})
-    _log_folder(run, folder, "evaluation")
-    run.set_tags({EVALUATE_OUTPUTS: md5_of_folder(folder)})
+def _input_example(model: Model) -> np.ndarray[Any, Any]:
+    """Return one example (1, *example_shape) as the model takes it: a ramp from 0 to its scale.
 
-
-def _description(run_id: str, numbers: Mapping[str, float], findings: BandReport) -> str:
-    """Return what the run's page says on top: the headline numbers, the grid, the curves, the findings.
-
-    MLflow's UI serves a run's artifacts under this relative address.
+    uint8 for pixels (scale above 1), float64 for features: the dtypes in which data sets store them.
     """
-    lines = [
-        f"**Test accuracy {numbers['test_accuracy']:.4f}** (95% interval {numbers['test_accuracy_low']:.4f} to "
-        f"{numbers['test_accuracy_high']:.4f}), test loss {numbers['test_loss']:.4f}, "
-        f"train accuracy {numbers['train_accuracy']:.4f}"
-    ]
-    pictures = {"first predictions": NEWEST_GRID, "curves": "figures/curves.png"}
-    lines += [
-        f"![{name}](get-artifact?path={quote(path, safe='')}&run_uuid={run_id})" for name, path in pictures.items()
-    ]
-    return "\n\n".join([*lines, *(f"- {line}" for line in findings.words)])
+    ramp = np.linspace(0, model.scale, int(np.prod(model.example_shape))).reshape(1, *model.example_shape)
+    return ramp.astype(np.uint8 if model.scale > 1 else np.float64)
 
 
-def log_predictions(run: Run, folder: Path, count: int) -> None:
-    """Record the predict stage's grids; one of another size joins those that are there."""
-    _log_folder(run, folder, f"predictions/first_{count}")
-    run.log_bytes((folder / "first.png").read_bytes(), NEWEST_GRID)
-    run.set_tags({predict_outputs(count): md5_of_folder(folder)})
+def _output_example(model: Model) -> Any:
+    """Return a table of the model's output, one row, with the columns and dtypes that model_code.py gives."""
+    import pandas as pd
+
+    chances = {f"P({name})": 1 / len(model.class_names) for name in model.class_names}
+    return pd.DataFrame({"label": model.class_names[0], "class": 0} | chances, index=[0])
 
 
-def predict_outputs(count: int) -> str:
-    """Return the tag with the digest of the grids of `count` images."""
-    return f"outputs.predict.first_{count}"
-
-
-def _log_folder(run: Run, folder: Path, name: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            run.log_file(path, (Path(name) / path.relative_to(folder).parent).as_posix())
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""

@@ -4,8 +4,6 @@ A fresh browser opens an experiment in MLflow's GenAI view, where runs are not t
 params or metrics; the link's arguments and a view stored with the experiment change both (MLflow 3.17, undocumented).
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os
@@ -70,7 +68,9 @@ def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise RuntimeError(f"port {port} of {host} is not to be had: {error.strerror}; choose another") from None
+            raise RuntimeError(
+                f"port {port} of {host} is not available ({error.strerror}); choose another with --port"
+            ) from None
     command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", str(artifacts)]
     command += ["--host", host, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}

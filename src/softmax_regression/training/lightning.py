@@ -6,24 +6,23 @@ trajectory is the plain one and Lightning's own cost is paid once a chunk.
 Shapes: B batch, D features, K classes.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from softmax_regression.artifacts.outcome import Epoch, Outcome, snapshot_epochs
-from softmax_regression.data.datasets import Examples
+from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
+from softmax_regression.data.datasets import Examples, HeldOut
 from softmax_regression.files import atomic_path
 from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
 from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
@@ -31,28 +30,36 @@ from softmax_regression.mathematics.softmax import RunningSums, is_correct
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
 
-OnEpoch = Callable[[Sequence[Epoch]], None]
+OnEpoch = Callable[[History], None]
 CHECKPOINT = "last.ckpt"
 
 
 class SoftmaxRegressionTraining(pl.LightningModule):
-    """One training: a model with its update rule, fed with chunks of minibatches; `history` grows a row an epoch.
+    """One training: a model with its update rule, fed with chunks of minibatches; `epochs` grows a row an epoch.
 
-    `held_out` names the examples that are measured after each epoch, "test" or "validation".
+    `held_out` says which examples are measured after each epoch.
     """
 
     def __init__(
-        self, implementation: Implementation, optimizer: OptimizerParams, epochs: int, held_out: str, on_epoch: OnEpoch
+        self,
+        implementation: Implementation,
+        optimizer: OptimizerParams,
+        total_epochs: int,
+        steps_per_epoch: int,
+        held_out: HeldOut,
+        on_epoch: OnEpoch,
+        checkpoint: Path | None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.implementation = implementation
         self.model = implementation.model
         self.settings = optimizer
-        self.epochs = epochs
+        self.total_epochs, self.steps_per_epoch = total_epochs, steps_per_epoch
         self.held_out = held_out
         self.on_epoch = on_epoch
-        self.history: list[Epoch] = []
+        self.checkpoint = checkpoint
+        self.epochs: list[Epoch] = []
         self.snapshots: dict[int, Tensor] = {0: self._weight()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -72,12 +79,19 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         first_step = self.trainer.global_step
         batch_losses = []
         for step, (features, labels) in enumerate(chunk, first_step):
-            self._set_learning_rate(optimizer, step)
+            # A pure function of the step's number, so that resuming needs no state.
+            self._learning_rate = learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = self._learning_rate
             losses, correct = self.implementation.step(optimizer, features, labels)
             batch_losses.append(self.training_sums.add(losses, correct))
         finite = torch.stack(batch_losses).isfinite()
         if not finite.all():
-            self._stop(first_step + int((~finite).nonzero()[0]))
+            epoch, batch = divmod(first_step + int((~finite).nonzero()[0]), self.steps_per_epoch)
+            raise RuntimeError(
+                f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
+                f"{self._learning_rate:g}: {self.implementation.remedy}"
+            )
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums over the examples that are not trained on."""
@@ -90,82 +104,56 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.held_out_sums.add(self.implementation.losses(logits, labels), is_correct(logits, labels))
 
     def on_train_epoch_end(self) -> None:
-        """Add the epoch's figures to the history, which Lightning's validation has completed, and tell them."""
+        """Add the epoch's figures, which Lightning's validation has completed, report the history, keep the state.
+
+        The checkpoint is written in one step: a kill leaves the old file or the new one.
+        """
         epoch = self.current_epoch + 1
-        row: dict[str, float] = {
-            "epoch": epoch,
-            "train_loss": float(self.training_sums.mean_loss),
-            "train_accuracy": float(self.training_sums.accuracy),
-            f"{self.held_out}_loss": float(self.held_out_sums.mean_loss),
-            f"{self.held_out}_accuracy": float(self.held_out_sums.accuracy),
-            "learning_rate": self._learning_rate,
-        }
-        self.history.append(cast(Epoch, row))
-        if epoch in snapshot_epochs(self.epochs):
+        self.epochs.append(
+            Epoch(
+                epoch=epoch,
+                train_loss=float(self.training_sums.mean_loss),
+                train_accuracy=float(self.training_sums.accuracy),
+                held_out_loss=float(self.held_out_sums.mean_loss),
+                held_out_accuracy=float(self.held_out_sums.accuracy),
+                learning_rate=self._learning_rate,
+            )
+        )
+        if epoch in snapshot_epochs(self.total_epochs):
             self.snapshots[epoch] = self._weight()
-        self.on_epoch(self.history)
+        self.on_epoch(self._history())
+        if self.checkpoint:
+            with atomic_path(self.checkpoint) as temporary:
+                self.trainer.save_checkpoint(temporary)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what has been measured, so that a resumed training ends with the whole curve."""
-        checkpoint["history"] = [dict(row) for row in self.history]
+        checkpoint["epochs"] = [asdict(row) for row in self.epochs]
         checkpoint["snapshots"] = self.snapshots
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what was measured before."""
-        self.history = [cast(Epoch, row) for row in checkpoint["history"]]
+        """Restore what was measured before."""
+        self.epochs = [Epoch(**row) for row in checkpoint["epochs"]]
         self.snapshots = checkpoint["snapshots"]
 
     def outcome(self) -> Outcome:
         """Return the finished training as arrays."""
-        bias = self.implementation.bias
         return Outcome(
-            weight=_array(self.implementation.weight),
-            bias=None if bias is None else _array(bias),
-            history=self.history,
+            tensors={name: _array(tensor) for name, tensor in self.implementation.tensors().items()},
+            history=self._history(),
             snapshots={epoch: _array(weight) for epoch, weight in self.snapshots.items()},
         )
 
-    def _set_learning_rate(self, optimizer: Any, step: int) -> None:
-        """Set the rate of this step: a pure function of its number, so that resuming needs no state."""
-        self._learning_rate = learning_rate(self.settings, step, self._steps_per_epoch, self.epochs)
-        for group in optimizer.param_groups:
-            group["lr"] = self._learning_rate
-
-    @property
-    def _steps_per_epoch(self) -> int:
-        batches = self.trainer.train_dataloader
-        assert isinstance(batches, Minibatches)
-        return batches.steps_per_epoch
+    def _history(self) -> History:
+        return History(self.held_out, tuple(self.epochs))
 
     def _weight(self) -> Tensor:
-        return self.implementation.weight.detach().to("cpu", copy=True)
-
-    def _stop(self, step: int) -> None:
-        epoch, batch = divmod(step, self._steps_per_epoch)
-        raise RuntimeError(
-            f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
-            f"{self._learning_rate:g}: {self.implementation.remedy}"
-        )
-
-
-class _KeepCheckpoint(pl.callbacks.Checkpoint):
-    """Writes the training's whole state after each epoch, in one step: a kill leaves the old file or the new one.
-
-    Lightning calls its Checkpoint callbacks last, so the module has added the epoch's figures.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save."""
-        with atomic_path(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
+        return self.implementation.tensors()["weight"].to("cpu", copy=True)
 
 
 def fit(
     training: Examples,
-    held_out: tuple[str, Examples],
+    held_out: tuple[HeldOut, Examples],
     *,
     scale: float,
     num_classes: int,
@@ -175,33 +163,33 @@ def fit(
     on_epoch: OnEpoch,
     checkpoint: Path | None = None,
 ) -> Outcome:
-    """Train on `training` and measure `held_out`, examples with their name, after each epoch.
+    """Train on `training` and measure `held_out`, which examples and these, after each epoch.
 
-    `checkpoint`: a folder in which the state is kept after each epoch; what a killed training left there is taken up
-    when `settings.resume` says so, and the end is the same, bit for bit, as without the kill.
+    `checkpoint`: a folder in which the state is kept after each epoch; a killed training resumes from it when
+    `settings.resume` says so, and ends at the same bits as without the kill.
     Raises RuntimeError when the loss is not finite or there is no GPU where one is asked for.
     """
     _compute_repeatably()
     device = device_named(settings.device)
-    name, measured = held_out
+    what, measured = held_out
     training_batches = Minibatches(
         *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
     )
     held_out_batches = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
     implementation = build(model, training.images[0].size, num_classes, seed=settings.seed)
-    module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, name, on_epoch)
+    steps = training_batches.steps_per_epoch
     last = checkpoint / CHECKPOINT if checkpoint else None
+    module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, steps, what, on_epoch, last)
     with _without_notices():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
             logger=False,
-            enable_checkpointing=last is not None,
+            enable_checkpointing=False,  # the module keeps its own
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            callbacks=[_KeepCheckpoint(last)] if last else [],
         )
         resume = last if last and settings.resume and _is_readable(last) else None
         try:
@@ -222,7 +210,7 @@ def _compute_repeatably() -> None:
 
 
 def _is_readable(checkpoint: Path) -> bool:
-    """Say whether there is a checkpoint to go on from; one that is damaged is told of, and does no harm."""
+    """Say whether there is a checkpoint to go on from; a damaged one is reported and left."""
     if not checkpoint.is_file():
         return False
     try:

@@ -1,22 +1,16 @@
 """One training by the solver that the params name, from a data set to an outcome."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-from softmax_regression.artifacts.outcome import Epoch, Outcome, snapshot_epochs
-from softmax_regression.data.datasets import Dataset, Examples, hold_out
+from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
+from softmax_regression.data.datasets import Dataset, Examples, HeldOut
 from softmax_regression.entry import without_collecting
-from softmax_regression.evaluation.metrics import accuracy, cross_entropy
 from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.progress import Progress
-
-OnEpoch = Callable[[Sequence[Epoch]], None]
 
 
 def solve(
@@ -26,40 +20,35 @@ def solve(
     optimizer: OptimizerParams,
     train: TrainParams,
     *,
-    on_epoch: OnEpoch,
+    on_epoch: Callable[[History], None],
     checkpoint: Path | None,
 ) -> Outcome:
-    """Train on `dataset` and return what came out; `on_epoch` hears of the history after each epoch.
+    """Train on `dataset` and return what came out; `on_epoch` is called with the history after each epoch.
 
-    `validation_size` 0 trains on all training examples and measures the test set after each epoch, as the book does;
-    nothing is selected by it. Otherwise so many training examples are held out and measured instead.
+    `validation_size`: how many training examples are held out, see `Dataset.split`. `checkpoint`: see `lightning.fit`.
     Raises ValueError for params that the solver does not have, RuntimeError when the loss is not finite.
     """
-    training, held_out, name = dataset.train, dataset.test, "test"
-    if validation_size:
-        kept, out = hold_out(training.labels, validation_size, train.seed)
-        training, held_out = (Examples(training.images[part], training.labels[part]) for part in (kept, out))
-        name = "validation"
+    training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
         with without_collecting():  # seconds of imports, which the NumPy solver does not need
             from softmax_regression.training import lightning
     with Progress(train.epochs) as progress:
 
-        def tell(history: Sequence[Epoch]) -> None:
-            progress.show(history[-1])
+        def after_epoch(history: History) -> None:
+            progress.show(history.named(history.last))
             on_epoch(history)
 
         if train.solver == "full_batch_numpy":
-            return _solve_full_batch(dataset, training, held_out, name, model, optimizer, train, tell)
+            return _solve_full_batch(dataset, training, held_out, model, optimizer, train, after_epoch)
         return lightning.fit(
             training,
-            (name, held_out),
+            held_out,
             scale=dataset.scale,
             num_classes=dataset.num_classes,
             model=model,
             optimizer=optimizer,
             settings=train,
-            on_epoch=tell,
+            on_epoch=after_epoch,
             checkpoint=checkpoint,
         )
 
@@ -67,12 +56,11 @@ def solve(
 def _solve_full_batch(
     dataset: Dataset,
     training: Examples,
-    held_out: Examples,
-    name: str,
+    held_out: tuple[HeldOut, Examples],
     model: ModelParams,
     optimizer: OptimizerParams,
     train: TrainParams,
-    tell: OnEpoch,
+    on_epoch: Callable[[History], None],
 ) -> Outcome:
     """Run the NumPy solver: an epoch is one step over all examples, the weights start at zero."""
     plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup_epochs": 0}
@@ -82,7 +70,8 @@ def _solve_full_batch(
                 f"optimizer.{key} is {found!r}, but train.solver full_batch_numpy is plain gradient descent; "
                 f"set optimizer.{key}: {value} or train.solver: sgd"
             )
-    history: list[Epoch] = []
+    what, examples = held_out
+    epochs: list[Epoch] = []
     snapshots = {}
     kept = snapshot_epochs(train.epochs)
 
@@ -91,17 +80,10 @@ def _solve_full_batch(
             snapshots[progress.iteration] = progress.solution.weight.astype(np.float32)
         if progress.iteration == 0:
             return
-        probabilities = progress.solution.predict_proba(held_out.images)
-        row = {
-            "epoch": progress.iteration,
-            "train_loss": progress.loss,
-            "train_accuracy": progress.accuracy,
-            f"{name}_loss": cross_entropy(np.log(np.maximum(probabilities, 1e-300)), held_out.labels),
-            f"{name}_accuracy": accuracy(held_out.labels, probabilities.argmax(axis=1)),
-            "learning_rate": optimizer.learning_rate,
-        }
-        history.append(cast(Epoch, row))
-        tell(history)
+        loss, accuracy = progress.solution.evaluate(examples.images, examples.labels)
+        row = (progress.iteration, progress.loss, progress.accuracy, loss, accuracy, optimizer.learning_rate)
+        epochs.append(Epoch(*row))
+        on_epoch(History(what, tuple(epochs)))
 
     solution = numpy_solver.fit(
         training.images,
@@ -113,5 +95,6 @@ def _solve_full_batch(
         scale=dataset.scale,
         on_iteration=on_iteration,
     )
-    bias = None if solution.bias is None else solution.bias.astype(np.float32)
-    return Outcome(solution.weight.astype(np.float32), bias, history, snapshots)
+    tensors = {"weight": solution.weight} | ({} if solution.bias is None else {"bias": solution.bias})
+    arrays = {name: array.astype(np.float32) for name, array in tensors.items()}
+    return Outcome(arrays, History(what, tuple(epochs)), snapshots)

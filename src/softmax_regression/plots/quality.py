@@ -1,0 +1,244 @@
+"""How good a model is: by class, by how sure it is, in the plane of two features, and beside another model.
+
+Shapes: N examples, K classes, M points of a curve or bins.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from softmax_regression.plots import look
+from softmax_regression.plots.look import Array
+
+_NAMES_WIDTH = 200  # what class names get at most
+_CLASS_COLOURS = (look.BLUE, look.ORANGE, look.GREEN, look.PURPLE, look.SKY, look.VERMILLION)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+
+
+@look.styled
+def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bool = False) -> Figure:
+    """Draw how often each actual class (row) was predicted as each class (column).
+
+    `matrix` (K, K) counts. The cells say the count or, with `normalize`, the percentage of the actual class; the
+    colour shows in both the square root of that share, so that the few mistakes are seen beside the many hits.
+    """
+    classes = len(class_names)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    names_width = _names_width(class_names)
+    left = look.MARGIN + 30 + names_width + 10
+    cell = min((look.WIDTH - left - look.MARGIN) / classes, 130.0)
+    upright = look.widest(class_names, look.TEXT) > cell - 8
+    top = look.MARGIN + look.LINE * look.TITLE + 6
+    side = classes * cell
+    right, bottom = left + side, top + side
+    title = "Percent of the actual class" if normalize else "Number of examples"
+    canvas = look.Canvas(max(right + look.MARGIN, 420), bottom + (names_width if upright else look.TEXT) + 58, title)
+    canvas.image(left, top, side, side, np.sqrt(share), cmap="Blues", vmin=0, vmax=1.1)
+    if normalize:
+        cells = [f"{100 * part:.1f}".replace("100.0", "100") if part else "0" for part in share.flat]
+    else:
+        cells = [f"{int(count)}" for count in matrix.flat]
+    size = min(look.fitting_size(cells, cell - 6, largest=22, smallest=8), cell * 0.6)
+    for (i, j), words in zip(np.ndindex(classes, classes), cells, strict=True):
+        colour = "white" if share[i, j] > 0.45 else look.INK if matrix[i, j] else look.FAINT
+        x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
+        canvas.text(x, y, words, size, color=colour, ha="center", va="center")
+    for i, name in enumerate(class_names):
+        place = (i + 0.5) * cell
+        canvas.text(left - 10, top + place, name, room=names_width, ha="right", va="center")
+        canvas.text(left + place, bottom + 8, name, room=names_width, ha="center", rotation=90 if upright else 0)
+    canvas.text(look.MARGIN, (top + bottom) / 2, "actual", color=look.MUTED, va="center", rotation=90)
+    canvas.text(left + side / 2, canvas.height - 38, "predicted", color=look.MUTED, ha="center")
+    edges = np.arange(classes + 1) * cell
+    grid = [((left, top + edge), (right, top + edge)) for edge in edges]
+    grid += [((left + edge, top), (left + edge, bottom)) for edge in edges]
+    canvas.axes.add_collection(LineCollection(grid, colors="white", linewidths=0.7))
+    return canvas.figure
+
+
+@look.styled
+def per_class_bars(precision: Array, recall: Array, f1: Array, class_names: Sequence[str]) -> Figure:
+    """Draw precision, recall and F1 of each class, (K,) in [0, 1], as bars; F1 in figures at the right."""
+    figure, axes = _class_rows(class_names, right=look.WIDTH - 84, step=66, top=52, below=46)
+    bars = ((-0.26, precision, "precision", look.SKY), (0, recall, "recall", look.BLUE), (0.26, f1, "F1", look.INK))
+    for offset, values, label, colour in bars:
+        axes.barh(np.arange(len(f1)) + offset, values, height=0.24, color=colour, label=label)
+    for row, value in enumerate(f1):
+        axes.text(1.02, row, f"{value:.2f}", va="center", transform=axes.get_yaxis_transform())
+    axes.text(1.02, -0.62, "F1", va="bottom", color=look.MUTED, transform=axes.get_yaxis_transform())
+    _legend_above(axes, columns=3)
+    return figure
+
+
+@look.styled
+def reliability_diagram(confidence: Array, accuracy: Array, counts: Array, *, ece: float) -> Figure:
+    """Draw accuracy against confidence in M bins of equal width over [0, 1], and how many examples each bin has.
+
+    `confidence` and `accuracy` (M,): the means of each bin, NaN where it is empty; `counts` (M,); `ece`: the expected
+    calibration error, sum over bins of counts / N |accuracy - confidence| (Guo et al. 2017). On the dashed line a
+    model is calibrated; below it, it is too sure of itself.
+    """
+    bins = len(counts)
+    figure = look.new_figure(look.WIDTH, 800)
+    axes = look.panel(figure, 96, 52, look.WIDTH - 24, 520)
+    lower = look.panel(figure, 96, 570, look.WIDTH - 24, 726)
+    left = np.arange(bins) / bins
+    filled = counts > 0
+    x, y = confidence[filled], accuracy[filled]
+    bars: dict[str, Any] = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
+    axes.bar(left[filled], y, color=look.SKY, label="accuracy", **bars)
+    axes.vlines(x, x, y, color=look.VERMILLION, linewidth=2.5, label="gap")
+    axes.plot((0, 1), (0, 1), color=look.INK, linestyle="--", linewidth=1.2, label="calibrated")
+    axes.plot(x, y, color=look.VERMILLION, linestyle="", marker="o", markersize=5, clip_on=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    axes.tick_params(axis="x", labelbottom=False)
+    axes.text(0.03, 0.95, f"ECE {ece:.4f}", transform=axes.transAxes, va="top", fontsize=look.TITLE * look.POINT)
+    _legend_above(axes, columns=3)
+    lower.bar(left, counts, color=look.FAINT, **bars)
+    lower.set(xlim=(0, 1), xlabel="confidence: probability of the predicted class")
+    lower.set_title(f"{int(counts.sum()):,} examples, by confidence", fontsize=look.TEXT * look.POINT)
+    lower.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    lower.yaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+@look.styled
+def risk_coverage(coverage: Array, accuracy: Array) -> Figure:
+    """Draw the accuracy on the share of examples that the model answers, if it may abstain where it is least sure.
+
+    `coverage` (M,) in (0, 1], rising; `accuracy` (M,): among the examples answered. Coverage 1 is plain accuracy.
+    """
+    figure = look.new_figure(look.WIDTH, 560)
+    axes = look.panel(figure, 96, 52, look.WIDTH - 84, 486)
+    axes.plot(coverage, accuracy, color=look.BLUE)
+    low = min(float(np.nanmin(accuracy)), float(accuracy[-1]) - 0.05)
+    axes.set(title="Accuracy, if the model answers only where it is surest", xlabel="share of examples answered")
+    axes.set(xlim=(0, 1), ylim=(low - 0.15 * (1 - low), 1 + 0.06 * (1 - low)))
+    for share in (0.5, 0.8, 1.0):
+        point = int(np.argmin(np.abs(coverage - share)))
+        x, y = coverage[point], accuracy[point]
+        if abs(x - share) <= 0.05:
+            axes.plot(x, y, color=look.BLUE, marker="o", markersize=6, clip_on=False, zorder=5)
+            axes.text(x, y - 0.02 * (1 - low), f"{y:.1%}  ", ha="right", va="top")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+    return figure
+
+
+@look.styled
+def decision_regions(
+    features: Array, labels: Array, predict: Callable[[Array], Array], class_names: Sequence[str], *, title: str = ""
+) -> Figure:
+    """Draw two-feature examples over the regions in which the model predicts each class.
+
+    `features` (N, 2), `labels` (N,); `predict` maps (M, 2) float64 features to (M,) classes and is called with a grid
+    and with the examples. Classes differ in colour and in marker; a wrongly predicted example has a black edge.
+    """
+    low, high = features.min(axis=0), features.max(axis=0)
+    pad = 0.05 * np.maximum(high - low, 1e-9)
+    low, high = low - pad, high + pad
+    colours = np.array([to_rgb(_CLASS_COLOURS[k % len(_CLASS_COLOURS)]) for k in range(len(class_names))])
+    names_width = _names_width(class_names)
+    columns = int(np.clip(700 // (names_width + 80), 1, len(class_names)))  # 80: a marker and the room around it
+    lines = -(-len(class_names) // columns)
+    top = 16 + (34 if title else 0) + 30 * (lines + 1)
+    height = top + 540 + 70
+    figure = look.new_figure(look.WIDTH, height)
+    axes = look.panel(figure, 78, top, look.WIDTH - 20, top + 540)
+    extent = (low[0], high[0], low[1], high[1])
+    regions = _region_image(predict, low, high, colours)
+    axes.imshow(regions, extent=extent, origin="lower", aspect="auto", interpolation="nearest")
+    wrong = predict(features) != labels
+    for k, name in enumerate(class_names):
+        marks = {"s": 22, "marker": _MARKERS[k % len(_MARKERS)], "color": colours[k]}
+        right, missed = features[(labels == k) & ~wrong], features[(labels == k) & wrong]
+        label = look.shortened(name, names_width, look.TEXT)
+        axes.scatter(*right.T, edgecolor="white", linewidth=0.5, label=label, **marks)
+        axes.scatter(*missed.T, edgecolor="black", linewidth=1.3, **marks)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="feature 1", ylabel="feature 2")
+    axes.grid(visible=False)
+    note = f"{int(wrong.sum()):,} of {len(labels):,} wrong (black edge)"
+    axes.text(0, 1 + (30 * lines + 14) / 540, note, transform=axes.transAxes, va="bottom", color=look.MUTED)
+    if title:
+        words = look.shortened(title, look.WIDTH - 2 * look.MARGIN, look.TITLE)
+        place = (look.MARGIN / look.WIDTH, 1 - 12 / height)
+        figure.text(*place, words, fontsize=look.TITLE * look.POINT, va="top")
+    _legend_above(axes, columns=columns)
+    return figure
+
+
+def _region_image(predict: Callable[[Array], Array], low: Array, high: Array, colours: Array) -> Array:
+    """Return an image of the classes predicted from corner `low` to `high`, in thin `colours` (K, 3), with borders."""
+    across, up = np.linspace(low[0], high[0], 350), np.linspace(low[1], high[1], 260)
+    grid = np.stack(np.meshgrid(across, up), axis=-1)
+    classes = predict(grid.reshape(-1, 2)).reshape(260, 350)
+    image = 1 - 0.25 * (1 - colours[classes])  # the class colours, thinned with white
+    steps = np.diff(classes, axis=0, prepend=classes[:1]), np.diff(classes, axis=1, prepend=classes[:, :1])
+    image[(steps[0] != 0) | (steps[1] != 0)] = to_rgb(look.MUTED)  # borders
+    return image
+
+
+@look.styled
+def class_differences(
+    a: Array, b: Array, class_names: Sequence[str], *, names: tuple[str, str], intervals: Array
+) -> Figure:
+    """Draw the accuracy of two models, `names` A and B, class by class, and at the right the difference B - A.
+
+    `a` and `b` (K,) in [0, 1]; `intervals` (K, 2): lower and upper bound of the difference, drawn as whiskers, NaN
+    where unknown. A bar to the right says that B is better.
+    """
+    rows = np.arange(len(class_names))
+    top, step = 84, 54
+    figure, axes = _class_rows(class_names, right=450, step=step, top=top, below=76)
+    bars = ((-0.19, a, "A", names[0], look.SKY), (0.19, b, "B", names[1], look.BLUE))
+    for offset, values, letter, name, colour in bars:
+        label = look.shortened(letter if name == letter else f"{letter} = {name}", 560, look.TEXT)
+        axes.barh(rows + offset, np.nan_to_num(values), height=0.36, color=colour, label=label)
+    axes.set(xticks=(0, 0.5, 1), xlabel="accuracy")
+    _legend_above(axes, columns=1)
+    right = look.panel(figure, 520, top, look.WIDTH - 24, top + step * len(rows))
+    points, bounds = 100 * (b - a), 100 * intervals
+    colours = np.where(points >= 0, look.BLUE, look.VERMILLION)
+    right.barh(rows, np.nan_to_num(points), height=0.5, color=colours)
+    right.hlines(rows, bounds[:, 0], bounds[:, 1], color=look.INK, linewidth=1.6)
+    reach = 1.1 * float(np.nanmax(np.abs([points, *bounds.T]), initial=0.5))
+    right.set(xlim=(-reach, reach), xlabel="B − A, points")
+    right.axvline(0, color=look.INK, linewidth=1)
+    right.spines["left"].set_visible(False)
+    _name_rows(right, [""] * len(rows))
+    right.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=(1, 2, 5, 10)))
+    return figure
+
+
+def _class_rows(class_names: Sequence[str], right: float, step: float, top: float, below: float) -> tuple[Figure, Axes]:
+    """Return a figure with axes from 0% to 100% and one row for each class, the first on top, names at the left."""
+    bottom = top + step * len(class_names)
+    figure = look.new_figure(look.WIDTH, bottom + below)
+    axes = look.panel(figure, _names_width(class_names) + look.MARGIN + 12, top, right, bottom)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    _name_rows(axes, class_names)
+    return figure, axes
+
+
+def _name_rows(axes: Axes, class_names: Sequence[str]) -> None:
+    names = [look.shortened(name, _NAMES_WIDTH, look.TEXT) for name in class_names]
+    axes.set(yticks=np.arange(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+
+
+def _names_width(class_names: Sequence[str]) -> float:
+    """Return the width of the column of class names; longer names are cut."""
+    return min(look.widest(class_names, look.TEXT), _NAMES_WIDTH)
+
+
+def _legend_above(axes: Axes, columns: int) -> None:
+    spacing = {"borderpad": 0.2, "borderaxespad": 0.2, "columnspacing": 1.4, "handlelength": 1.6}
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, **spacing)

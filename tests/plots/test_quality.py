@@ -1,0 +1,170 @@
+"""Pictures of a model's quality show the numbers that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softmax_regression.plots import quality
+from softmax_regression.plots.look import Array
+
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+DIGITS = tuple("0123456789")
+LONG = tuple(f"a class with a very long name indeed, number {k}" for k in range(10))
+TWO = np.array([0, 1])
+UNKNOWN = np.full((2, 2), np.nan)  # intervals of two classes
+
+Words = Callable[[Any], list[str]]
+
+
+def confusion(class_names: tuple[str, ...] = FASHION, *, normalize: bool = False) -> Any:
+    """Return a confusion matrix with large counts on the diagonal."""
+    counts = np.random.default_rng(0).integers(0, 200, (len(class_names), len(class_names)))
+    return quality.confusion_matrix(counts + 6000 * np.eye(len(counts), dtype=int), class_names, normalize=normalize)
+
+
+def bars(class_names: tuple[str, ...] = FASHION) -> Any:
+    """Return per-class bars of made-up measures."""
+    precision, recall, f1 = np.random.default_rng(0).uniform(0, 1, (3, len(class_names)))
+    return quality.per_class_bars(precision, recall, f1, class_names)
+
+
+def differences(class_names: tuple[str, ...] = FASHION) -> Any:
+    """Return per-class differences of two made-up models, with intervals."""
+    a, b = np.random.default_rng(0).uniform(0.6, 0.9, (2, len(class_names)))
+    bounds = np.stack([b - a - 0.02, b - a + 0.02], axis=1)
+    return quality.class_differences(a, b, class_names, names=("one", "another"), intervals=bounds)
+
+
+def nearest_corner(points: Array) -> Array:
+    """Predict class 0, 1 or 2 by the larger coordinate, or neither."""
+    return np.where(points.max(axis=1) < 0, 2, points.argmax(axis=1))
+
+
+def regions(class_names: tuple[str, ...] = ("0", "1", "2"), title: str = "") -> Any:
+    """Return the decision regions of a rule in the plane."""
+    random = np.random.default_rng(0)
+    return quality.decision_regions(
+        random.normal(0, 1, (80, 2)), random.integers(0, 3, 80), nearest_corner, class_names, title=title
+    )
+
+
+def reliability(bins: int = 10) -> Any:
+    """Return a reliability diagram whose first bin is empty."""
+    middle = (np.arange(bins) + 0.5) / bins
+    middle[0] = np.nan
+    counts = np.arange(bins) * 1000
+    return quality.reliability_diagram(middle, middle**2, counts, ece=0.0123)
+
+
+DRAWN: dict[str, Callable[[], Any]] = {
+    "confusion": confusion,
+    "confusion, percent": lambda: confusion(normalize=True),
+    "confusion, long names": lambda: confusion(LONG),
+    "confusion, two classes": lambda: confusion(("no", "yes")),
+    "bars": bars,
+    "bars, long names": lambda: bars(LONG),
+    "differences": differences,
+    "regions": lambda: regions(title="made up"),
+    "regions, long names": lambda: regions(LONG),
+    "reliability": reliability,
+    "risk": lambda: quality.risk_coverage(np.arange(1, 101) / 100, np.linspace(1, 0.83, 100)),
+    "risk, no mistakes": lambda: quality.risk_coverage(np.arange(1, 101) / 100, np.ones(100)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_words_neither_overlap_nor_leave_the_figure(name: str, check_words: Callable[[Any], None]) -> None:
+    """With short and long class names, no two texts overlap and none is cut off."""
+    check_words(DRAWN[name]())
+
+
+def test_confusion_cells_hold_counts_or_percent_of_the_actual_class(words: Words) -> None:
+    """Rows are actual classes: [[8, 2], [1, 3]] is 80 and 20, 25 and 75 percent; a zero stays '0'."""
+    counts = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
+    plain = words(quality.confusion_matrix(counts, ("a", "b", "c")))
+    assert [word for word in plain if word.isdigit()] == ["8", "2", "0", "1", "3", "0", "0", "0", "0"]
+    share = words(quality.confusion_matrix(counts, ("a", "b", "c"), normalize=True))
+    cells = [word for word in share if word[0].isdigit()]
+    assert cells == ["80.0", "20.0", "0", "25.0", "75.0", "0", "0", "0", "0"]
+    assert plain.count("a") == share.count("a") == 2
+
+
+def test_bars_are_as_long_as_the_measures(words: Words) -> None:
+    """Three bars a class, and its F1 in figures."""
+    values = np.array([[0.5, 0.75], [0.25, 0.0], [0.3333, 0.0]])
+    figure: Any = quality.per_class_bars(values[0], values[1], values[2], ("a", "b"))
+    lengths = np.array([patch.get_width() for patch in figure.axes[0].patches]).reshape(3, 2)
+    assert np.array_equal(lengths, values)
+    assert {"0.33", "0.00"} <= set(words(figure))
+
+
+def test_reliability_bars_are_the_accuracy_of_filled_bins(words: Words) -> None:
+    """Empty bins have no bar above and none below; the error is written."""
+    figure = reliability(4)
+    heights = [patch.get_height() for patch in figure.axes[0].patches]
+    assert heights == pytest.approx([0.375**2, 0.625**2, 0.875**2], abs=1e-12)
+    assert [patch.get_height() for patch in figure.axes[1].patches] == [0, 1000, 2000, 3000]
+    assert {"ECE 0.0123", "6,000 examples, by confidence"} <= set(words(figure))
+
+
+def test_risk_coverage_names_the_accuracy_of_all_of_80_and_of_50_percent(words: Words) -> None:
+    """The curve is the one given, with three points written out."""
+    coverage = np.arange(1, 11) / 10
+    figure: Any = quality.risk_coverage(coverage, 1 - coverage / 5)
+    assert np.array_equal(figure.axes[0].lines[0].get_xydata(), np.stack([coverage, 1 - coverage / 5], axis=1))
+    assert {"90.0%", "84.0%", "80.0%"} <= set(words(figure))
+
+
+def test_decision_regions_paint_what_the_model_predicts(words: Words) -> None:
+    """The ground takes the colour of the predicted class; wrong examples are counted and edged in black."""
+    points = np.array([[2.0, -1.0], [-1.0, 2.0], [-2.0, -2.0], [2.0, 1.0]])
+    figure: Any = quality.decision_regions(points, np.array([0, 1, 2, 1]), nearest_corner, ("a", "b", "c"))
+    axes = figure.axes[0]
+    picture = axes.images[0].get_array()
+    assert len({tuple(np.round(corner, 6)) for corner in (picture[0, -1], picture[-1, 0], picture[0, 0])}) == 3
+    edges = [(len(group.get_offsets()), tuple(group.get_edgecolor()[0][:3])) for group in axes.collections]
+    assert [count for count, edge in edges if edge == (0, 0, 0)] == [0, 1, 0]
+    assert [count for count, edge in edges if edge == (1, 1, 1)] == [1, 1, 1]
+    assert "1 of 4 wrong (black edge)" in words(figure)
+
+
+def test_class_differences_point_to_the_better_model(words: Words) -> None:
+    """The bar at the right is B - A in percentage points, right of zero where B is better."""
+    figure: Any = quality.class_differences(
+        np.array([0.5, 0.8]), np.array([0.75, 0.7]), ("a", "b"), names=("old", "new"), intervals=UNKNOWN
+    )
+    lengths = [patch.get_width() for patch in figure.axes[1].patches]
+    assert lengths == pytest.approx([25, -10], abs=1e-9)  # differences of decimal fractions are not exact
+    assert {"A = old", "B = new"} <= set(words(figure))
+
+
+def compared(class_names: tuple[str, ...], intervals: Array) -> Any:
+    """Return the differences of two models with two measures each."""
+    return quality.class_differences(TWO, TWO, class_names, names=("A", "B"), intervals=intervals)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: quality.confusion_matrix(np.zeros((2, 3)), ("a", "b")), r"\(2, 2\).*found \(2, 3\)"),
+        (lambda: quality.per_class_bars(TWO, TWO, TWO, DIGITS), "class_names 10"),
+        (lambda: quality.reliability_diagram(TWO, TWO, TWO[:1], ece=0), "counts 1"),
+        (lambda: quality.risk_coverage(TWO, TWO[:1]), "accuracy 1"),
+        (lambda: quality.risk_coverage(TWO[:0], TWO[:0]), "at least one point"),
+        (lambda: quality.decision_regions(np.zeros((4, 3)), np.zeros(4, int), nearest_corner, DIGITS), "two features"),
+        (lambda: quality.decision_regions(np.zeros((4, 2)), TWO, nearest_corner, DIGITS), "labels 2"),
+        (lambda: compared(("a", "b", "c"), UNKNOWN), "class_names 3"),
+        (lambda: compared(("a", "b"), np.zeros(2)), r"\(2, 2\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_in_one_line(draw: Callable[[], Any], message: str) -> None:
+    """A wrong shape or class raises ValueError with what was wanted and what was found, in one line."""
+    with pytest.raises(ValueError, match=message) as caught:
+        draw()
+    assert "\n" not in str(caught.value)

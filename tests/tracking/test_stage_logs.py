@@ -1,0 +1,211 @@
+"""What each stage puts into a run, from its folder alone; what is logged with the model fits the model."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scratch_project import CURVES, DATA, write_training
+
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.model import Model, read_model
+from softmax_regression.artifacts.outcome import History
+from softmax_regression.files import md5_of_folder
+from softmax_regression.tracking import stage_logs
+
+
+class Notes:
+    """As much of a run as logging takes: it notes every call, in order."""
+
+    run_id = "r1"
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def __getattr__(self, call: str) -> Any:
+        return lambda *values, **more: self.calls.append((call, values, more))
+
+    def of(self, call: str) -> list[tuple[Any, ...]]:
+        """Return the arguments by place of each call of this name."""
+        return [values for name, values, _ in self.calls if name == call]
+
+    def merged(self, call: str) -> dict[str, Any]:
+        """Return the mappings that the calls of this name were given, as one."""
+        return {key: value for (values, *_) in self.of(call) for key, value in values.items()}
+
+    def files(self) -> set[str]:
+        """Return the paths that the logged files have in the run."""
+        return {f"{rest[0]}/{path.name}" if rest else path.name for path, *rest in self.of("log_file")}
+
+
+@pytest.fixture
+def notes() -> Any:
+    """A run that notes what it is given."""
+    return Notes()
+
+
+def write(folder: Path, *names: str, findings: object = None) -> Path:
+    """Write files, each with its name as content, and findings.json if there are findings; return the folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    if findings is not None:
+        (folder / "findings.json").write_text(json.dumps(findings))
+    return folder
+
+
+def test_params_are_plain_values() -> None:
+    """null is the word none, so that the UI can show and compare it; the rest stays."""
+    experiment = Experiment({"data.resize": None, "model.bias": True, "optimizer.learning_rate": 0.1}, {})
+    assert stage_logs.run_params(experiment) == {
+        "data.resize": "none",
+        "model.bias": True,
+        "optimizer.learning_rate": 0.1,
+    }
+
+
+@pytest.mark.parametrize("held_out", ["test", "validation"])
+def test_curves_have_one_step_an_epoch(notes: Any, held_out: Any) -> None:
+    """Figures are grouped under curves/, what was held out by its name; epochs that were sent are not sent again."""
+    history = History(held_out, CURVES)
+    stage_logs.log_curves(notes, history)
+    ((steps,),) = notes.of("log_steps")
+    assert [epoch for epoch, _ in steps] == [1, 2]
+    assert steps[1][1] == {
+        "curves/train_loss": 0.5,
+        "curves/train_accuracy": 0.75,
+        f"curves/{held_out}_loss": 0.6,
+        f"curves/{held_out}_accuracy": 0.7,
+        "curves/learning_rate": 0.1,
+    }
+    stage_logs.log_curves(notes, history, after=1)
+    assert [epoch for epoch, _ in notes.of("log_steps")[1][0]] == [2]
+
+
+def test_nothing_is_selected_by_the_test_set() -> None:
+    """Without validation images the final figures are those of training; with them, the best epoch is recorded, too."""
+    final = {"final/train_loss": 0.5, "final/train_accuracy": 0.75}
+    assert stage_logs.final_training_metrics(History("test", CURVES)) == final
+    worse = replace(CURVES[1], epoch=3, held_out_accuracy=0.6, held_out_loss=1 / 3)
+    assert stage_logs.final_training_metrics(History("validation", (*CURVES, worse))) == final | {
+        "final/validation_loss": 0.3333333,  # seven digits: the UI shows every one
+        "final/validation_accuracy": 0.6,
+        "validation_best/accuracy": 0.7,
+        "validation_best/epoch": 2,
+    }
+
+
+def test_a_training_is_recorded_from_its_folder(notes: Any, tmp_path: Path) -> None:
+    """Curves, final figures, every file, the data as inputs, the model; the digest of it all comes last."""
+    write_training(tmp_path)
+    stage_logs.log_training(notes, tmp_path)
+    ((steps,),) = notes.of("log_steps")
+    assert len(steps) == 2
+    assert notes.merged("log_metrics") == {"final/train_loss": 0.5, "final/train_accuracy": 0.75}
+    assert notes.files() == {path.name for path in tmp_path.iterdir()}
+    assert {"experiment.json", "history.csv", "model.safetensors", "model.json", "data.json"} <= notes.files()
+    inputs = [(values, more) for call, values, more in notes.calls if call == "log_input_dataset"]
+    assert inputs == [
+        (
+            ("small train", DATA["train-images"][:16], "data/small"),
+            {"context": "training", "profile": {"num_rows": 6}},
+        ),
+        (("small test", DATA["test-images"][:16], "data/small"), {"context": "testing", "profile": {"num_rows": 4}}),
+    ]
+    assert notes.of("log_model") == [("model",)]
+    assert notes.calls[-1] == ("set_tags", ({"outputs.train": md5_of_folder(tmp_path)},), {})
+
+
+def test_outputs_without_a_report_are_recorded_too(notes: Any, tmp_path: Path) -> None:
+    """A training by version 0.1 has no data.json in its folder: its inputs have no profile."""
+    write_training(tmp_path)
+    (tmp_path / "data.json").unlink()
+    stage_logs.log_training(notes, tmp_path)
+    assert [more["profile"] for call, _, more in notes.calls if call == "log_input_dataset"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("stage", "place"), [("evaluate", "evaluation"), ("predict", "predictions"), ("explain", "explain")]
+)
+def test_a_stages_files_go_into_its_folder_of_the_run(notes: Any, tmp_path: Path, stage: str, place: str) -> None:
+    """Files keep their paths; the outputs of a stage that nobody here knows of are recorded like any other."""
+    folder = write(tmp_path / "out", "table.csv", "figures/curves.png")
+    stage_logs.log_stage(notes, stage, folder)
+    assert notes.files() == {f"{place}/table.csv", f"{place}/figures/curves.png"}
+    assert notes.of("set_tags") == [({f"outputs.{stage}": md5_of_folder(folder)},)]
+    assert not notes.of("set_description")
+
+
+def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
+    """Metrics become final/..., tags are tags, summary and notes are the page's text, with the pictures between."""
+    findings = {
+        "metrics": {"test_accuracy": 0.8, "test_loss": 0.5},
+        "tags": {"reference.leak": "false"},
+        "summary": "**80%**",
+        "notes": ["inside", "no leak"],
+    }
+    folder = write(tmp_path / "out", "a.csv", findings=findings)
+    stage_logs.log_stage(notes, "evaluate", folder)
+    assert notes.merged("log_metrics") == {"final/test_accuracy": 0.8, "final/test_loss": 0.5}
+    ((text,),) = notes.of("set_description")
+    assert re.fullmatch(
+        r"\*\*80%\*\*\n\n(!\[[\w ]+\]\(get-artifact\?path=[\w%.]+&run_uuid=r1\)\n\n){2}- inside\n\n- no leak", text
+    )
+    assert "path=predictions%2Ffirst.png&" in text
+    assert "evaluation/findings.json" in notes.files()
+    assert notes.calls[-1] == (
+        "set_tags",
+        ({"reference.leak": "false", "outputs.evaluate": md5_of_folder(folder)},),
+        {},
+    )
+
+
+def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
+    """series/<key>/<step>.png are the steps of an image series, in their order, and no single files."""
+    folder = write(tmp_path, "series/weights/010.png", "series/weights/002.png", "series/bias/0.png", "a.csv")
+    stage_logs.log_stage(notes, "evaluate", folder)
+    assert notes.of("log_image_series") == [
+        ("bias", [(0, folder / "series/bias/0.png")]),
+        ("weights", [(2, folder / "series/weights/002.png"), (10, folder / "series/weights/010.png")]),
+    ]
+    assert notes.files() == {"evaluation/a.csv"}
+
+
+@pytest.mark.parametrize(("shape", "scale", "dtype"), [((28, 28), 255.0, "uint8"), ((2,), 1.0, "float64")])
+def test_the_input_example_is_one_example_as_stored(shape: tuple[int, ...], scale: float, dtype: str) -> None:
+    """Pixels are uint8 and use the whole range, features are float64."""
+    example = stage_logs._input_example(Model({}, "small", ("a", "b"), shape, scale))
+    assert (example.shape, example.dtype) == ((1, *shape), np.dtype(dtype))
+    assert (example.min(), example.max()) == (0, scale)
+
+
+def test_the_model_is_logged_with_its_examples_and_requirements(notes: Any, tmp_path: Path) -> None:
+    """The code is model_code.py, the data are the two files of the folder, one row of output a row of input.
+
+    model_code.py imports exactly what the model's requirements.txt will name, at the versions installed.
+    """
+    write_training(tmp_path)
+    stage_logs.log_training(notes, tmp_path)
+    ((_, _, logged),) = [call for call in notes.calls if call[0] == "log_model"]
+    code = logged["python_model"]
+    assert code.name == "model_code.py"
+    assert logged["artifacts"] == {
+        "weights": tmp_path / "model.safetensors",
+        "description": tmp_path / "model.json",
+    }
+    np.testing.assert_array_equal(logged["input_example"], stage_logs._input_example(read_model(tmp_path)))
+    assert list(logged["output_example"].columns) == ["label", "class", "P(dark)", "P(bright)"]
+    tree = ast.parse(code.read_text())
+    imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    packages = {name.split(".")[0] for name in imports} - set(sys.stdlib_module_names)
+    assert {f"{name}=={version(name)}" for name in packages} == set(logged["pip_requirements"])
+    assert all(re.fullmatch(r"[a-z]+==\d[\w.]*", line) for line in logged["pip_requirements"])
