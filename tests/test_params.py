@@ -1,5 +1,7 @@
 """params.yaml: what is accepted, and the one line that refuses the rest."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """No credential survives `redact`, and ordinary text does."""
 
+from __future__ import annotations
+
 import pytest
 
 from softmax_regression.redaction import redact

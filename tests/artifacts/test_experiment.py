@@ -1,5 +1,7 @@
 """What makes an experiment, and the keys that stand for it."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Reading a data set: what is right is read as it is, every fault has one clear error; holding out; resizing."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """The IDX format: what is written is read back, and nothing but a whole file is read."""
 
+from __future__ import annotations
+
 import struct
 from pathlib import Path
 

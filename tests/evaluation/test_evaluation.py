@@ -1,5 +1,7 @@
 """The evaluate stage: figures worked by hand, files that DVC and MLflow read, checks that fail when they should."""
 
+from __future__ import annotations
+
 import csv
 import json
 from collections import Counter

@@ -1,5 +1,7 @@
 """Figures of one model: against scikit-learn and statsmodels, by hand, and at the edges."""
 
+from __future__ import annotations
+
 import math
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """The predict stage's grids."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The reference bands of the book's recipe, the leak alarm, and the closing checks."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
 

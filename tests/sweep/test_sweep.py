@@ -1,5 +1,7 @@
 """A sweep from plan to winner: runs in MLflow, the table, the patch, the command."""
 
+from __future__ import annotations
+
 import csv
 import math
 from pathlib import Path

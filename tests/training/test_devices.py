@@ -1,5 +1,7 @@
 """Where a training computes, and its examples as tensors there."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 
