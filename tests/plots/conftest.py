@@ -1,7 +1,5 @@
 """What a reader sees of a drawn figure: its words with their places, and its pixels."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Curves show what was measured: the book's lines and axes, the last values, several runs side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -65,10 +63,14 @@ def test_the_book_figure_grows_its_axis_to_show_every_value() -> None:
 
 
 def test_the_book_figure_names_validation_where_it_is_that(words: Words) -> None:
-    """Held-out training images are called 'validation acc', and the axis reaches the last epoch to come."""
-    figure: Any = curves.training_curves_book(history(2), "validation", epochs=10)
-    assert "validation acc" in words(figure)
-    assert figure.axes[0].get_xlim() == (1, 10)
+    """Held-out training images are called 'validation acc'."""
+    assert "validation acc" in words(curves.training_curves_book(history(2), "validation"))
+
+
+def test_the_axis_of_a_training_under_way_reaches_its_last_epoch() -> None:
+    """After 2 of 10 epochs both panels already go from 1 to 10."""
+    figure: Any = curves.training_curves(history(2), "test", epochs=10)
+    assert [axes.get_xlim() for axes in figure.axes] == [(1, 10)] * 2
 
 
 def test_training_curves_write_the_last_values_and_whole_epochs(words: Words) -> None:
@@ -82,13 +84,10 @@ def test_training_curves_write_the_last_values_and_whole_epochs(words: Words) ->
 
 
 def test_a_held_out_loss_that_was_not_measured_has_no_line(words: Words) -> None:
-    """Whether the column is missing or NaN, the same picture shows the training's loss alone."""
-    missing = {name: column for name, column in history(3).items() if name != "held_out_loss"}
-    figure: Any = curves.training_curves(missing, "test")
+    """Where the column is NaN, the picture shows the training's loss alone."""
+    figure: Any = curves.training_curves(history(3) | {"held_out_loss": [np.nan] * 3}, "test")
     assert [len(axes.lines) for axes in figure.axes] == [1, 2]
     assert len([text for text in words(figure) if text.startswith("test ")]) == 1
-    unknown = missing | {"held_out_loss": [np.nan] * 3}
-    assert look.svg_bytes(curves.training_curves(unknown, "test")) == look.svg_bytes(figure)
 
 
 def test_a_run_that_blew_up_is_still_drawn(words: Words) -> None:
@@ -115,19 +114,3 @@ def test_compared_runs_say_what_they_were_measured_on(words: Words) -> None:
     """Where one run has a validation curve and another a test curve, title and legend say so."""
     shown = words(curves.compare_curves({"a": ("test", history(2)), "b": ("validation", history(2))}))
     assert {"test / validation accuracy", "test 0.8050", "validation 0.8050"} <= set(shown)  # 0.83 - 0.05 / 2
-
-
-@pytest.mark.parametrize(
-    ("draw", "message"),
-    [
-        (lambda: curves.compare_curves({}), "at least one run"),
-        (lambda: curves.training_curves({"train_loss": [1.0]}, "test"), "column train_accuracy, found train_loss"),
-        (lambda: curves.training_curves(history(2) | {"held_out_loss": [1.0]}, "test"), "held_out_loss 1"),
-        (lambda: curves.training_curves_book(history(0), "test"), "at least one epoch"),
-    ],
-)
-def test_histories_that_do_not_fit_are_refused_in_one_line(draw: Callable[[], Any], message: str) -> None:
-    """A missing column or a wrong length raises ValueError with what was wanted and what was found, in one line."""
-    with pytest.raises(ValueError, match=message) as caught:
-        draw()
-    assert "\n" not in str(caught.value)

@@ -1,7 +1,5 @@
 """Pictures made of images show the right images, each with what is true and what was predicted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -250,25 +248,3 @@ def test_an_own_picture_shows_what_was_given_and_what_was_seen(words: Words) -> 
     shown = words(figure)
     assert {"your picture, 2000 × 1500", "what the model saw, 28 × 28", "dog, 65%"} <= set(shown)
     assert [word for word in shown if word in ("10%", "65%", "25%")] == ["10%", "65%", "25%"]
-
-
-@pytest.mark.parametrize(
-    ("draw", "message"),
-    [
-        (lambda: images.prediction_grid(BLACK[0], TWO, TWO, DIGITS), r"\(N, height, width\), found \(8, 8\)"),
-        (lambda: images.prediction_grid(BLACK, TWO, TWO[:1], DIGITS), "images 2, labels 2, predicted 1"),
-        (lambda: images.prediction_grid(BLACK, TWO, TWO + 9, DIGITS), r"predicted must lie in \[0, 10\).*9 to 10"),
-        (lambda: images.prediction_grid(BLACK, TWO - 1, TWO, DIGITS), "labels must lie in .* found -1 to 0"),
-        (lambda: images.prediction_grid(BLACK, TWO / 2, TWO, DIGITS), "labels must be integers, found float64"),
-        (lambda: images.confident_mistakes(BLACK, TWO, TWO, np.ones(1), DIGITS), "confidence 1"),
-        (lambda: images.mistakes_by_pair(BLACK, TWO, TWO[:0], DIGITS, confidence=TWO), "predicted 0"),
-        (lambda: images.weight_images(np.zeros((64, 10)), (8, 8), DIGITS), r"\(10, 64\).*found \(64, 10\)"),
-        (lambda: images.own_picture(BLACK[0, 0], BLACK[0], TWO, ("a", "b")), "pass one picture"),
-        (lambda: images.own_picture(BLACK[0], BLACK[0], TWO, DIGITS), "class_names 10"),
-    ],
-)
-def test_arrays_that_do_not_fit_are_refused_in_one_line(draw: Callable[[], Any], message: str) -> None:
-    """A wrong shape or class raises ValueError with what was wanted and what was found, in one line."""
-    with pytest.raises(ValueError, match=message) as caught:
-        draw()
-    assert "\n" not in str(caught.value)

@@ -1,12 +1,9 @@
 """Curves over the epochs of a training: as the book draws them, larger in two panels, and of several runs.
 
-A history maps column names to E values each: 'train_loss' (nats per example), 'train_accuracy', 'held_out_accuracy'
-and 'held_out_loss', which may be missing; other columns are not drawn. `held_out` is the word for the images that
-the model did not learn from: 'test' or 'validation'. All functions raise ValueError, in one line, for a history
-without epochs, without one of the first three columns, or with columns of different lengths.
+A history maps column names to E values each: 'train_loss' (nats per example), 'train_accuracy', 'held_out_loss' and
+'held_out_accuracy'; other columns are not drawn. `held_out` is the word for the images that the model did not learn
+from: 'test' or 'validation'. What was not measured is NaN and has no line.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,13 +24,12 @@ _RUN_STYLES = ("-", "--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (
 
 
 @look.styled
-def training_curves_book(history: History, held_out: str, *, epochs: int | None = None) -> Figure:
+def training_curves_book(history: History, held_out: str) -> Figure:
     """Draw the curves of the book (d2l 4.4): train loss solid, train acc dashed magenta, test acc dash-dot green.
 
-    x = epoch in [1, epochs] (`epochs`: how many the run will have; default: how many it has); y in [0.3, 0.9], as
-    in the book; where a value lies outside, the axis grows by whole tenths until it shows the value.
+    y in [0.3, 0.9], as in the book; where a value lies outside, the axis grows by whole tenths until it shows it.
     """
-    curves = _checked(history)
+    curves = _finite(history)
     done = len(curves["train_loss"])
     figure = look.new_figure(640, 476)
     axes = look.panel(figure, 62, 16, 620, 400)
@@ -48,7 +44,7 @@ def training_curves_book(history: History, held_out: str, *, epochs: int | None 
     values = np.concatenate([curves[name] for name, *_ in lines])
     low, high = np.nanmin(values, initial=0.3), np.nanmax(values, initial=0.9)
     axes.set_ylim(np.floor(round(low * 10, 6)) / 10, np.ceil(round(high * 10, 6)) / 10)
-    _epoch_axis(axes, max(epochs or 0, done))
+    _epoch_axis(axes, done)
     axes.legend(loc="best")
     return figure
 
@@ -59,7 +55,7 @@ def training_curves(history: History, held_out: str, *, epochs: int | None = Non
 
     `epochs`: how many the run will have, so that the axis stays the same while the figure is drawn again each epoch.
     """
-    curves = _checked(history)
+    curves = _finite(history)
     done = len(curves["train_loss"])
     total = max(epochs or 0, done)
     splits = (("train", "train", "-", look.BLUE), ("held_out", held_out, "--", look.VERMILLION))
@@ -70,7 +66,7 @@ def training_curves(history: History, held_out: str, *, epochs: int | None = Non
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         ends = []
         for split, word, style, colour in splits:
-            values = curves.get(f"{split}_{measure}", np.full(done, np.nan))
+            values = curves[f"{split}_{measure}"]
             if np.isfinite(values).any():
                 axes.plot(np.arange(1, done + 1), values, linestyle=style, color=colour, marker=marker)
                 last = float(values[np.isfinite(values)][-1])
@@ -86,9 +82,7 @@ def compare_curves(histories: Mapping[str, tuple[str, History]]) -> Figure:
     A run keeps its colour and its line style in both panels; the legend is below, one line for each run, with the
     run's last accuracy. Runs may differ in length; where some measured validation and some test, the legend says so.
     """
-    if not histories:
-        raise ValueError("histories must hold at least one run, found 0: name the runs to compare")
-    runs = {name: (held_out, _checked(history)) for name, (held_out, history) in histories.items()}
+    runs = {name: (held_out, _finite(history)) for name, (held_out, history) in histories.items()}
     total = max(len(curves["train_loss"]) for _, curves in runs.values())
     measured = " / ".join(sorted({held_out for held_out, _ in runs.values()}))
     line = look.LINE * look.TEXT
@@ -112,18 +106,9 @@ def compare_curves(histories: Mapping[str, tuple[str, History]]) -> Figure:
     return figure
 
 
-def _checked(history: History) -> dict[str, Array]:
+def _finite(history: History) -> dict[str, Array]:
     """Return the columns as float arrays (E,), infinite values as NaN: a run that diverged shows its epochs before."""
-    for name in ("train_loss", "train_accuracy", "held_out_accuracy"):
-        if name not in history:
-            raise ValueError(f"history must have the column {name}, found {', '.join(history) or 'none'}")
-    columns = {name: np.array(values, dtype=float) for name, values in history.items()}
-    look.check_same_length("columns of history", **columns)
-    if len(columns["train_loss"]) == 0:
-        raise ValueError("history must have at least one epoch, found 0: draw it after the first epoch")
-    for column in columns.values():
-        column[np.isinf(column)] = np.nan
-    return columns
+    return {name: np.where(np.isinf(values), np.nan, values) for name, values in history.items()}
 
 
 def _two_panels(
@@ -135,18 +120,16 @@ def _two_panels(
     for row, title in enumerate(titles):
         upper = top + row * (_PANEL + 50)
         axes = look.panel(figure, 78, upper, right, upper + _PANEL)
-        axes.set_title(title)
-        axes.margins(y=0.06)
+        axes.set(title=title, ymargin=0.06)
         _epoch_axis(axes, epochs, named=row == 1)
         panels.append(axes)
     return figure, panels
 
 
 def _epoch_axis(axes: Axes, epochs: int, *, named: bool = True) -> None:
-    axes.set_xlim((1, epochs) if epochs > 1 else (0.5, 1.5))
+    axes.set(xlim=(1, epochs) if epochs > 1 else (0.5, 1.5), xlabel="epoch" if named else "")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
     axes.tick_params(axis="x", labelbottom=named)
-    axes.set_xlabel("epoch" if named else "")
 
 
 def _label_line_ends(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:

@@ -2,15 +2,11 @@
 
 Shapes: N examples, K classes, D features. `images` are (N, height, width), grey; `labels` and `predicted` (N,)
 integers in [0, K); `confidence` (N,) is the probability that the model gave to what it predicted. The pictures of
-mistakes take all N examples, the rightly predicted ones too. All functions raise ValueError, in one line, for arrays
-whose shapes do not fit together.
+mistakes take all N examples, the rightly predicted ones too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,25 +15,17 @@ from softmax_regression.plots import look
 from softmax_regression.plots.look import Array, Canvas
 
 _OUTLINE: dict[str, Any] = {"fill": False, "edgecolor": look.FAINT, "linewidth": look.POINT}  # of what may be white
-_MISTAKES = 24  # how many confident mistakes are shown
-_PAIRS, _PAIR_EXAMPLES = 6, 8  # how many pairs of classes are shown, and how many images of each
 
 
 @look.styled
 def prediction_grid(images: Array, labels: Array, predicted: Array, class_names: Sequence[str]) -> Figure:
-    """Draw the book's row of images, true label over predicted label; a wrong one has a red frame and a cross.
-
-    Up to 8 images are in one row, more in a grid without holes where their number allows it.
-    """
-    _check_images(images, labels, predicted, class_names)
+    """Draw the book's row of images, true label over predicted label; a wrong one has a red frame and a cross."""
     tiles = []
     for image, label, answer in zip(_as_rgb(images), labels, predicted, strict=True):
         wrong = bool(label != answer)
         above = ((class_names[label], look.INK), (class_names[answer], look.RED if wrong else look.MUTED))
         tiles.append(_Tile(image, above=above, wrong=wrong))
-    key = "Above: true label, then predicted label."
-    if any(tile.wrong for tile in tiles):
-        key += " ✗: wrong."
+    key = "Above: true label, then predicted label." + (" ✗: wrong." if any(labels != predicted) else "")
     return _image_grid(_in_rows(tiles), key)
 
 
@@ -46,10 +34,10 @@ def confident_mistakes(
     images: Array, labels: Array, predicted: Array, confidence: Array, class_names: Sequence[str]
 ) -> Figure:
     """Draw the 24 wrong predictions that the model was surest of, the surest first; all where there are fewer."""
-    mistakes = _mistakes(images, labels, predicted, confidence, class_names)
+    mistakes = _mistakes(labels, predicted, confidence)
     if len(mistakes) == 0:
         return _no_mistakes(len(images))
-    shown = mistakes[:_MISTAKES]
+    shown = mistakes[:24]
     tiles = []
     for i, image in zip(shown, _as_rgb(images[shown]), strict=True):
         above = ((class_names[labels[i]], look.INK), (class_names[predicted[i]], look.RED))
@@ -63,27 +51,22 @@ def confident_mistakes(
 def mistakes_by_pair(
     images: Array, labels: Array, predicted: Array, class_names: Sequence[str], *, confidence: Array
 ) -> Figure:
-    """Draw one row for each of the 6 most confused pairs, actual class → predicted class, most mistakes first.
-
-    A row shows the 8 surest mistakes of its pair.
-    """
-    mistakes = _mistakes(images, labels, predicted, confidence, class_names)
+    """Draw a row of the 8 surest mistakes for each of the 6 most confused pairs, actual class → predicted class."""
+    mistakes = _mistakes(labels, predicted, confidence)
     if len(mistakes) == 0:
         return _no_mistakes(len(images))
-    classes = len(class_names)
-    pairs = labels[mistakes].astype(np.int64) * classes + predicted[mistakes]
-    counts = np.bincount(pairs, minlength=classes**2)
+    by_pair: dict[tuple[int, int], list[int]] = {}
+    for i in mistakes:
+        by_pair.setdefault((labels[i], predicted[i]), []).append(i)
     rows = []
-    for pair in np.argsort(-counts, kind="stable")[: min(_PAIRS, np.count_nonzero(counts))]:
-        actual, answer = divmod(int(pair), classes)
-        shown = mistakes[pairs == pair][:_PAIR_EXAMPLES]
-        below = [_percent(value) for value in confidence[shown]]
-        tiles = [_Tile(image, below=words) for image, words in zip(_as_rgb(images[shown]), below, strict=True)]
-        of = int(np.sum(labels == actual))
-        rows.append((f"{class_names[actual]} → {class_names[answer]}   {counts[pair]:,} of {of:,}", tiles))
+    for (actual, answer), found in sorted(by_pair.items(), key=lambda item: (-len(item[1]), item[0]))[:6]:
+        shown = zip(_as_rgb(images[found[:8]]), confidence[found[:8]], strict=True)
+        tiles = [_Tile(image, below=_percent(share)) for image, share in shown]
+        heading = f"{class_names[actual]} → {class_names[answer]}   {len(found):,} of {np.sum(labels == actual):,}"
+        rows.append((heading, tiles))
     key = "Actual class → predicted class, so many of all images of the actual class."
     key += " Below: the probability of the predicted class."
-    return _image_grid(rows, key, f"{len(mistakes):,} mistakes, by pair", least_columns=4)
+    return _image_grid(rows, key, f"{len(mistakes):,} mistakes, by pair")
 
 
 @look.styled
@@ -101,9 +84,6 @@ def weight_images(
     classes share one scale from -vmax to vmax; pass the same `vmax` for every epoch of a series, so that its images
     compare. Default: the size that 99.5% of these weights do not exceed. Larger ones than `vmax` look as `vmax`.
     """
-    wanted = (len(class_names), image_shape[0] * image_shape[1])
-    if weight.shape != wanted:
-        raise ValueError(f"weight must have the shape {wanted}, classes by pixels, found {weight.shape}: transpose it")
     if vmax is None:
         vmax = float(np.quantile(np.abs(weight[np.isfinite(weight)]), 0.995)) if np.isfinite(weight).any() else 0.0
     scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -vmax or -1.0, "vmax": vmax or 1.0}
@@ -137,15 +117,9 @@ def weight_images(
 def own_picture(original: Array, seen: Array, probabilities: Array, class_names: Sequence[str]) -> Figure:
     """Draw a person's own picture, what the model saw of it, and the probability of each class.
 
-    `original` (height, width), RGB (height, width, 3) or RGBA; uint8, or float in [0, 1]. `seen` (height, width):
-    the grey image as the model got it. `probabilities` (K,).
+    `original` (height, width), RGB (height, width, 3) or RGBA, uint8; `seen` (height, width), grey, uint8;
+    `probabilities` (K,).
     """
-    if original.ndim not in (2, 3) or seen.ndim != 2:
-        raise ValueError(
-            f"original must be (height, width) or (height, width, 3) and seen (height, width), "
-            f"found {original.shape} and {seen.shape}: pass one picture"
-        )
-    look.check_same_length("probabilities and class_names", probabilities=probabilities, class_names=class_names)
     side, bars_left = 224, 288
     names_width = min(look.widest(class_names, look.TEXT), 190)
     line = float(np.clip(492 / len(class_names), 26, 52))
@@ -155,17 +129,16 @@ def own_picture(original: Array, seen: Array, probabilities: Array, class_names:
         place = (look.MARGIN, y + 28, *_fitted(image.shape, side))
         caption = f"{whose}, {image.shape[1]} × {image.shape[0]}"
         canvas.text(look.MARGIN, y, caption, look.SMALL, room=264, color=look.MUTED)
-        interpolation = "none" if max(image.shape[:2]) <= side else "antialiased"
-        canvas.image(*place, _as_rgb(image) if image.ndim == 2 else image, interpolation=interpolation)
+        pixels = _as_rgb(image) if image.ndim == 2 else image
+        canvas.image(*place, pixels, interpolation="none" if max(image.shape[:2]) <= side else "antialiased")
         canvas.box(*place, **_OUTLINE)
     best = int(np.argmax(probabilities))
     canvas.text(bars_left, look.MARGIN, f"{class_names[best]}, {_percent(probabilities[best])}", 28, room=500)
     start = bars_left + names_width + 14
     room = look.WIDTH - look.MARGIN - start - look.text_width(" >99%", look.TEXT) - 8
-    for index, name in enumerate(class_names):
+    for index, (name, share) in enumerate(zip(class_names, probabilities, strict=True)):
         middle = 64 + (index + 0.5) * line
-        share, chosen = float(probabilities[index]), index == best
-        weight, colour = ("bold", look.BLUE) if chosen else ("normal", look.SKY)
+        weight, colour = ("bold", look.BLUE) if index == best else ("normal", look.SKY)
         canvas.text(start - 14, middle, name, room=names_width, ha="right", va="center", weight=weight)
         canvas.box(start, middle - line * 0.3, room * share, line * 0.6, facecolor=colour)
         canvas.text(start + room * share + 8, middle, _percent(share), va="center")
@@ -173,8 +146,7 @@ def own_picture(original: Array, seen: Array, probabilities: Array, class_names:
     return canvas.figure
 
 
-@dataclass(frozen=True)
-class _Tile:
+class _Tile(NamedTuple):
     """One image with lines of (words, colour) above it and a line below; a wrong one is framed and marked."""
 
     image: Array
@@ -183,12 +155,11 @@ class _Tile:
     wrong: bool = False
 
 
-def _image_grid(
-    rows: Sequence[tuple[str, Sequence[_Tile]]], key: str, title: str = "", *, least_columns: int = 1
-) -> Figure:
-    """Draw rows of (heading, tiles), where a heading may be empty, and the `key` to the captions at the bottom."""
+def _image_grid(rows: Sequence[tuple[str, Sequence[_Tile]]], key: str, title: str = "") -> Figure:
+    """Draw rows of (heading, tiles), where all headings may be empty, and the `key` to the captions at the bottom."""
     tiles = [tile for _, row in rows for tile in row]
-    columns = max(least_columns, *(len(row) for _, row in rows))
+    headed = any(heading for heading, _ in rows)
+    columns = max(4 if headed else 1, *(len(row) for _, row in rows))  # a heading needs the width of four images
     cell = min(240.0, (look.WIDTH - 2 * look.MARGIN) / columns)
     width = max(columns * cell + 2 * look.MARGIN, 400)
     left = (width - columns * cell) / 2
@@ -198,9 +169,8 @@ def _image_grid(
     size = look.fitting_size(captions, cell - 8, largest=look.TEXT)
     line = size * look.LINE
     above = line * max(len(tile.above) for tile in tiles)
-    below = line * any(tile.below for tile in tiles)
-    row_height = above + image_height + below + 18
-    heading_height = look.LINE * look.TEXT + 8 if any(heading for heading, _ in rows) else 0
+    row_height = above + image_height + line * any(tile.below for tile in tiles) + 18
+    heading_height = look.LINE * look.TEXT + 8 if headed else 0
     title_height = look.LINE * look.TITLE if title else 0
     key_lines = _wrapped(key, room, look.SMALL)
     words_height = title_height + look.LINE * look.SMALL * len(key_lines) + heading_height * len(rows)
@@ -217,8 +187,8 @@ def _image_grid(
                 _frame_wrong(canvas, *place)
             for index, (words, colour) in enumerate(tile.above):
                 canvas.text(middle, y + index * line, words, size, room=cell - 8, color=colour, ha="center")
-            lower = y + above + image_height + 6
-            canvas.text(middle, lower, tile.below, size, room=cell - 8, color=look.MUTED, ha="center")
+            below = y + above + image_height + 6
+            canvas.text(middle, below, tile.below, size, room=cell - 8, color=look.MUTED, ha="center")
         y += row_height
     for words in key_lines:
         canvas.text(look.MARGIN, y, words, look.SMALL, color=look.MUTED)
@@ -236,7 +206,6 @@ def _frame_wrong(canvas: Canvas, x: float, y: float, width: float, height: float
 
 
 def _no_mistakes(count: int) -> Figure:
-    """Return a figure that only says why there is nothing to see."""
     canvas = Canvas(look.WIDTH, 160)
     canvas.text(look.WIDTH / 2, 68, f"No mistakes among {count:,} images.", look.TITLE, color=look.MUTED, ha="center")
     return canvas.figure
@@ -279,26 +248,14 @@ def _percent(share: float) -> str:
 
 def _wrapped(words: str, width: float, size: float) -> list[str]:
     """Return `words` as lines not wider than `width`, broken at blanks."""
-    first, *others = words.split(" ")
-    lines = [first]
-    for word in others:
-        if look.text_width(f"{lines[-1]} {word}", size) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        lines[-1:] = [longer] if look.text_width(longer, size) <= width else [lines[-1], word]
     return lines
 
 
-def _mistakes(images: Array, labels: Array, predicted: Array, confidence: Array, class_names: Sequence[str]) -> Array:
-    """Check the arrays and return the indices of the wrong predictions, the surest first."""
-    _check_images(images, labels, predicted, class_names, confidence=confidence)
+def _mistakes(labels: Array, predicted: Array, confidence: Array) -> Array:
+    """Return the indices of the wrong predictions, the surest first."""
     wrong = np.flatnonzero(labels != predicted)
     return wrong[np.argsort(-confidence[wrong], kind="stable")]
-
-
-def _check_images(images: Array, labels: Array, predicted: Array, class_names: Sequence[str], **more: Array) -> None:
-    if images.ndim != 3:
-        raise ValueError(f"images must have the shape (N, height, width), found {images.shape}: grey images only")
-    columns = {"images": images, "labels": labels, "predicted": predicted}
-    look.check_same_length("images and what is said of them", **columns, **more)
-    look.check_classes(class_names, labels=labels, predicted=predicted)

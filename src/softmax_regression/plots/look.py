@@ -9,8 +9,6 @@ same. Figures are 800 pixels wide with letters of 20 pixels, so that they can al
 are in pixels.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 from collections.abc import Sequence
@@ -37,8 +35,7 @@ INK, MUTED, FAINT, _PALE = "#222222", "#666666", "#B8B8B8", "#E4E4E4"
 
 _DPI = 160
 POINT = 72 / _DPI  # points in a pixel
-WIDTH = 800
-MARGIN = 12
+WIDTH, MARGIN = 800, 12
 TEXT, SMALL, TITLE = 20, 17, 23  # heights of letters
 LINE = 1.3  # distance of two lines of text, in letter heights
 
@@ -124,13 +121,12 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, size: float = TEXT, room: float = np.inf, **options: Any) -> None:
         """Write one line, cut at a width of `room`, right of `x` and below `y` unless `options` align it otherwise."""
-        options = {"color": INK, "va": "top"} | options
-        self.axes.text(x, y, shortened(words, room, size), fontsize=size * POINT, **options)
+        self.axes.text(x, y, shortened(words, room, size), fontsize=size * POINT, **({"va": "top"} | options))
 
     def image(self, x: float, y: float, width: float, height: float, image: Array, **options: Any) -> None:
         """Draw `image` with its upper left corner at (x, y), stretched to `width` and `height`."""
-        options = {"interpolation": "none", "aspect": "auto"} | options
-        self.axes.imshow(image, extent=(x, x + width, y + height, y), **options)
+        options = {"interpolation": "none"} | options
+        self.axes.imshow(image, extent=(x, x + width, y + height, y), aspect="auto", **options)
 
     def box(self, x: float, y: float, width: float, height: float, **options: Any) -> None:
         """Draw a rectangle with its upper left corner at (x, y)."""
@@ -158,27 +154,5 @@ def shortened(words: str, width: float, size: float) -> str:
     """Return `words`, cut and ended with an ellipsis where they are wider than `width`."""
     if text_width(words, size) <= width + 0.01:
         return words
-    cut = len(words)
-    while cut > 1 and text_width(words[:cut] + "…", size) > width:
-        cut -= 1
-    return words[:cut].rstrip() + "…"
-
-
-def check_same_length(what: str, **columns: Sequence[Any] | Array) -> None:
-    """Raise ValueError, naming `what` and each length, where the columns differ in length."""
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"{what} must have the same length, found {found}: pass one value for each")
-
-
-def check_classes(class_names: Sequence[str], **columns: Array) -> None:
-    """Raise ValueError where a column holds something other than integers in [0, K), K the number of class names."""
-    for name, column in columns.items():
-        if not np.issubdtype(column.dtype, np.integer):
-            raise ValueError(f"{name} must be integers, found {column.dtype}: pass the class index of each example")
-        if len(column) and (np.min(column) < 0 or np.max(column) >= len(class_names)):
-            raise ValueError(
-                f"{name} must lie in [0, {len(class_names)}), one of the class names, "
-                f"found {np.min(column)} to {np.max(column)}: check the data set and its class names"
-            )
+    fitting = (n for n in range(len(words), 1, -1) if text_width(words[:n] + "…", size) <= width)
+    return words[: next(fitting, 1)].rstrip() + "…"

@@ -1,10 +1,7 @@
 """How good a model is: by class, by how sure it is, in the plane of two features, and beside another model.
 
-Shapes: N examples, K classes, M points of a curve or bins. All functions raise ValueError, in one line, for arrays
-whose shapes do not fit together.
+Shapes: N examples, K classes, M points of a curve or bins.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,8 +29,6 @@ def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bo
     colour shows in both the square root of that share, so that the few mistakes are seen beside the many hits.
     """
     classes = len(class_names)
-    if matrix.shape != (classes, classes):
-        raise ValueError(f"matrix must have the shape {(classes, classes)}, actual by predicted, found {matrix.shape}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names_width = _names_width(class_names)
     left = look.MARGIN + 30 + names_width + 10
@@ -45,16 +40,18 @@ def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bo
     title = "Percent of the actual class" if normalize else "Number of examples"
     canvas = look.Canvas(max(right + look.MARGIN, 420), bottom + (names_width if upright else look.TEXT) + 58, title)
     canvas.image(left, top, side, side, np.sqrt(share), cmap="Blues", vmin=0, vmax=1.1)
-    cells = [_cell_words(count, part, normalize) for count, part in zip(matrix.flat, share.flat, strict=True)]
+    if normalize:
+        cells = [f"{100 * part:.1f}".replace("100.0", "100") if part else "0" for part in share.flat]
+    else:
+        cells = [f"{int(count)}" for count in matrix.flat]
     size = min(look.fitting_size(cells, cell - 6, largest=22, smallest=8), cell * 0.6)
+    middles = [(i + 0.5) * cell for i in range(classes)]
     for (i, j), words in zip(np.ndindex(classes, classes), cells, strict=True):
         colour = "white" if share[i, j] > 0.45 else look.INK if matrix[i, j] else look.FAINT
-        x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
-        canvas.text(x, y, words, size, color=colour, ha="center", va="center")
-    for i, name in enumerate(class_names):
-        place = (i + 0.5) * cell
-        canvas.text(left - 10, top + place, name, room=names_width, ha="right", va="center")
-        canvas.text(left + place, bottom + 8, name, room=names_width, ha="center", rotation=90 if upright else 0)
+        canvas.text(left + middles[j], top + middles[i], words, size, color=colour, ha="center", va="center")
+    for middle, name in zip(middles, class_names, strict=True):
+        canvas.text(left - 10, top + middle, name, room=names_width, ha="right", va="center")
+        canvas.text(left + middle, bottom + 8, name, room=names_width, ha="center", rotation=90 if upright else 0)
     canvas.text(look.MARGIN, (top + bottom) / 2, "actual", color=look.MUTED, va="center", rotation=90)
     canvas.text(left + side / 2, canvas.height - 38, "predicted", color=look.MUTED, ha="center")
     edges = np.arange(classes + 1) * cell
@@ -64,22 +61,13 @@ def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bo
     return canvas.figure
 
 
-def _cell_words(count: float, share: float, normalize: bool) -> str:
-    if not normalize:
-        return f"{int(count)}"
-    percent = f"{100 * share:.1f}"
-    return "0" if count == 0 else "100" if percent == "100.0" else percent
-
-
 @look.styled
 def per_class_bars(precision: Array, recall: Array, f1: Array, class_names: Sequence[str]) -> Figure:
     """Draw precision, recall and F1 of each class, (K,) in [0, 1], as bars; F1 in figures at the right."""
-    measures = {"precision": precision, "recall": recall, "F1": f1}
-    look.check_same_length("measures and class_names", **measures, class_names=class_names)
     figure, axes = _class_rows(class_names, right=look.WIDTH - 84, step=66, top=52, below=46)
-    for index, (name, values) in enumerate(measures.items()):
-        y, colour = np.arange(len(values)) + (index - 1) * 0.26, (look.SKY, look.BLUE, look.INK)[index]
-        axes.barh(y, values, height=0.24, label=name, color=colour)
+    bars = ((-0.26, precision, "precision", look.SKY), (0, recall, "recall", look.BLUE), (0.26, f1, "F1", look.INK))
+    for offset, values, label, colour in bars:
+        axes.barh(np.arange(len(f1)) + offset, values, height=0.24, color=colour, label=label)
     for row, value in enumerate(f1):
         axes.text(1.02, row, f"{value:.2f}", va="center", transform=axes.get_yaxis_transform())
     axes.text(1.02, -0.62, "F1", va="bottom", color=look.MUTED, transform=axes.get_yaxis_transform())
@@ -95,7 +83,6 @@ def reliability_diagram(confidence: Array, accuracy: Array, counts: Array, *, ec
     calibration error, sum over bins of counts / N |accuracy - confidence| (Guo et al. 2017). On the dashed line a
     model is calibrated; below it, it is too sure of itself.
     """
-    look.check_same_length("bins", confidence=confidence, accuracy=accuracy, counts=counts)
     bins = len(counts)
     figure = look.new_figure(look.WIDTH, 800)
     axes = look.panel(figure, 96, 52, look.WIDTH - 24, 520)
@@ -126,9 +113,6 @@ def risk_coverage(coverage: Array, accuracy: Array) -> Figure:
 
     `coverage` (M,) in (0, 1], rising; `accuracy` (M,): among the examples answered. Coverage 1 is plain accuracy.
     """
-    look.check_same_length("points", coverage=coverage, accuracy=accuracy)
-    if len(coverage) == 0:
-        raise ValueError("coverage must have at least one point, found 0: evaluate at least one example")
     figure = look.new_figure(look.WIDTH, 560)
     axes = look.panel(figure, 96, 52, look.WIDTH - 84, 486)
     axes.plot(coverage, accuracy, color=look.BLUE)
@@ -155,11 +139,6 @@ def decision_regions(
     `features` (N, 2), `labels` (N,); `predict` maps (M, 2) float64 features to (M,) classes and is called with a grid
     and with the examples. Classes differ in colour and in marker; a wrongly predicted example has a black edge.
     """
-    features = np.asarray(features, dtype=float)
-    if features.ndim != 2 or features.shape[1] != 2 or len(features) == 0:
-        raise ValueError(f"features must have the shape (N, 2) with N > 0, found {features.shape}: two features only")
-    look.check_same_length("features and labels", features=features, labels=labels)
-    look.check_classes(class_names, labels=labels)
     low, high = features.min(axis=0), features.max(axis=0)
     pad = 0.05 * np.maximum(high - low, 1e-9)
     low, high = low - pad, high + pad
@@ -185,10 +164,8 @@ def decision_regions(
     axes.grid(visible=False)
     note = f"{int(wrong.sum()):,} of {len(labels):,} wrong (black edge)"
     axes.text(0, 1 + (30 * lines + 14) / 540, note, transform=axes.transAxes, va="bottom", color=look.MUTED)
-    if title:
-        words = look.shortened(title, look.WIDTH - 2 * look.MARGIN, look.TITLE)
-        place = (look.MARGIN / look.WIDTH, 1 - 12 / height)
-        figure.text(*place, words, fontsize=look.TITLE * look.POINT, va="top")
+    words = look.shortened(title, look.WIDTH - 2 * look.MARGIN, look.TITLE)
+    figure.text(look.MARGIN / look.WIDTH, 1 - 12 / height, words, fontsize=look.TITLE * look.POINT, va="top")
     _legend_above(axes, columns=columns)
     return figure
 
@@ -199,10 +176,8 @@ def _region_image(predict: Callable[[Array], Array], low: Array, high: Array, co
     grid = np.stack(np.meshgrid(across, up), axis=-1)
     classes = predict(grid.reshape(-1, 2)).reshape(260, 350)
     image = 1 - 0.25 * (1 - colours[classes])  # the class colours, thinned with white
-    border = np.zeros(classes.shape, bool)
-    border[:, 1:] |= classes[:, 1:] != classes[:, :-1]
-    border[1:] |= classes[1:] != classes[:-1]
-    image[border] = to_rgb(look.MUTED)
+    steps = np.diff(classes, axis=0, prepend=classes[:1]), np.diff(classes, axis=1, prepend=classes[:, :1])
+    image[(steps[0] != 0) | (steps[1] != 0)] = to_rgb(look.MUTED)  # borders
     return image
 
 
@@ -215,29 +190,24 @@ def class_differences(
     `a` and `b` (K,) in [0, 1]; `intervals` (K, 2): lower and upper bound of the difference, drawn as whiskers, NaN
     where unknown. A bar to the right says that B is better.
     """
-    look.check_same_length("measures and class_names", a=a, b=b, class_names=class_names)
-    classes = len(class_names)
-    if intervals.shape != (classes, 2):
-        raise ValueError(f"intervals must have the shape ({classes}, 2), low and high, found {intervals.shape}")
-    rows = np.arange(classes)
+    rows = np.arange(len(class_names))
     top, step = 84, 54
     figure, axes = _class_rows(class_names, right=450, step=step, top=top, below=76)
-    labels = [letter if name == letter else f"{letter} = {name}" for letter, name in zip("AB", names, strict=True)]
-    for offset, values, label, colour in ((-0.19, a, labels[0], look.SKY), (0.19, b, labels[1], look.BLUE)):
-        label = look.shortened(label, 560, look.TEXT)
+    bars = ((-0.19, a, "A", names[0], look.SKY), (0.19, b, "B", names[1], look.BLUE))
+    for offset, values, letter, name, colour in bars:
+        label = look.shortened(letter if name == letter else f"{letter} = {name}", 560, look.TEXT)
         axes.barh(rows + offset, np.nan_to_num(values), height=0.36, color=colour, label=label)
     axes.set(xticks=(0, 0.5, 1), xlabel="accuracy")
     _legend_above(axes, columns=1)
-    right = look.panel(figure, 520, top, look.WIDTH - 24, top + step * classes)
+    right = look.panel(figure, 520, top, look.WIDTH - 24, top + step * len(rows))
     points, bounds = 100 * (b - a), 100 * intervals
-    colours = [look.BLUE if value >= 0 else look.VERMILLION for value in points]
-    right.barh(rows, np.nan_to_num(points), height=0.5, color=colours)
+    right.barh(rows, np.nan_to_num(points), height=0.5, color=np.where(points >= 0, look.BLUE, look.VERMILLION))
     right.hlines(rows, bounds[:, 0], bounds[:, 1], color=look.INK, linewidth=1.6)
     reach = 1.1 * float(np.nanmax(np.abs([points, *bounds.T]), initial=0.5))
     right.set(xlim=(-reach, reach), xlabel="B − A, points")
     right.axvline(0, color=look.INK, linewidth=1)
     right.spines["left"].set_visible(False)
-    _name_rows(right, [""] * classes)
+    _name_rows(right, [""] * len(rows))
     right.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=(1, 2, 5, 10)))
     return figure
 
@@ -255,8 +225,7 @@ def _class_rows(class_names: Sequence[str], right: float, step: float, top: floa
 
 def _name_rows(axes: Axes, class_names: Sequence[str]) -> None:
     names = [look.shortened(name, _NAMES_WIDTH, look.TEXT) for name in class_names]
-    axes.set_yticks(np.arange(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set(yticks=np.arange(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
 
