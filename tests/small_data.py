@@ -5,8 +5,6 @@ monkeypatch.setitem(registry.DATA_SETS, "small", entry)    # now data.name may b
 write_folder(tmp_path / FOLDER)                            # the same examples with their report, for `datasets.load`
 """
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import Mapping
 from dataclasses import replace

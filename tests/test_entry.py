@@ -1,7 +1,5 @@
 """The way out of a program: one line for what a person can act on, a traceback for our own faults."""
 
-from __future__ import annotations
-
 import pytest
 
 from softmax_regression import entry

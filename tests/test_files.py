@@ -1,7 +1,5 @@
 """Files are whole or not there; YAML and folders' digests are as DVC has them; the project's root is found."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

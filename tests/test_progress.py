@@ -1,7 +1,5 @@
 """Progress is one line an epoch where there is no terminal."""
 
-from __future__ import annotations
-
 import pytest
 
 from softmax_regression.progress import MAX_LINES, Progress

@@ -1,7 +1,5 @@
 """No credential survives `redact`, and ordinary text does."""
 
-from __future__ import annotations
-
 import pytest
 
 from softmax_regression.redaction import redact

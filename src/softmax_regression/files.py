@@ -4,16 +4,16 @@ A file is written beside its place and renamed into it. YAML is read as DVC read
 params.yaml means the same to DVC and to the stages: `1e-3` is 0.001, `010` is 10, `yes` is text.
 """
 
-from __future__ import annotations
-
+import csv
 import hashlib
+import io
 import json
 import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 
 @contextmanager
@@ -23,12 +23,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The folder is made if it is missing. Readers see the old file or the new one, never a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{path.suffix}")
+    temporary.touch()  # with the permissions of an ordinary new file, whoever writes it
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -38,6 +36,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path` in one step."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table in one step; floats keep every bit, lines end in a newline alone on every system."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def existing(path: Path, remedy: str) -> Path:
+    """Return `path`. Raises FileNotFoundError, which says the remedy, where there is no such file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; {remedy}")
+    return path
 
 
 def sha256_of(path: Path) -> str:
@@ -92,9 +106,3 @@ def project_root() -> Path:
 def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

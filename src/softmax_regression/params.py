@@ -4,21 +4,20 @@ No value has a default here: params.yaml holds them all and is the one source of
 one line that names the dotted key, what was found, and what to do.
 """
 
-from __future__ import annotations
-
 import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from softmax_regression.files import read_yaml
+from softmax_regression.files import existing, read_yaml
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -36,7 +35,7 @@ class MakeClassification(_Section):
     n_classes: Annotated[int, Field(ge=2)]
     n_clusters_per_class: PositiveInt
     class_sep: Positive
-    test_size: Fraction
+    test_size: Annotated[float, Field(gt=0, lt=1)]
     random_state: Count
 
 
@@ -77,7 +76,7 @@ class OptimizerParams(_Section):
     warmup_epochs: Count
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> OptimizerParams:
+    def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov is true but momentum is 0; set a momentum, 0.9 say, or nesterov: false")
         return self
@@ -132,9 +131,8 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises FileNotFoundError when there is no such file and ValueError when it is no YAML or does not fit: unknown,
     missing or wrongly typed keys, values out of range.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run from the project's root, where params.yaml is")
-    return parse_params(read_yaml(path.read_text(), str(path)), str(path))
+    text = existing(path, "run from the project's root, where params.yaml is").read_text()
+    return parse_params(read_yaml(text, str(path)), str(path))
 
 
 def parse_params(content: object, origin: str = "params.yaml") -> Params:
@@ -148,12 +146,11 @@ def parse_params(content: object, origin: str = "params.yaml") -> Params:
         raise ValueError(f"{origin}: {'; '.join(messages)}") from None
 
 
-def flatten(section: BaseModel | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(sections: BaseModel | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return `{"optimizer.learning_rate": 0.1, ...}`: dotted keys to plain values, lists as they are."""
-    values = section.model_dump() if isinstance(section, BaseModel) else section
     flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
+    for key, value in dict(sections).items():
+        if isinstance(value, BaseModel | dict):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = value
@@ -162,49 +159,33 @@ def flatten(section: BaseModel | dict[str, Any], prefix: str = "") -> dict[str, 
 
 def _explain(problem: dict[str, Any]) -> str:
     """Turn one of pydantic's problems into: dotted key, what was found, what to do."""
-    location, found, kind = problem["loc"], problem["input"], problem["type"]
-    key = ".".join(str(part) for part in location)
+    found, kind = problem["input"], problem["type"]
+    key = ".".join(str(part) for part in problem["loc"])
     if kind == "extra_forbidden":
-        return f"unknown key {key}; {_nearest(location)}"
+        return f"unknown key {key}; {_nearest(key)}"
     if kind == "missing":
         return f"missing key {key}; add it (the params.yaml in git shows its usual value)"
     if kind == "value_error":
         return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
     hint = f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {found!r}"
-    if isinstance(found, str) and kind in {"float_type", "int_type"} and _is_number(found):
-        return f"{hint}, which is text; write it without quotes"
+    if isinstance(found, str) and kind in {"float_type", "int_type"}:
+        with suppress(ValueError):
+            float(found)
+            return f"{hint}, which is text; write it without quotes"
     return hint
 
 
-def _nearest(location: tuple[str | int, ...]) -> str:
-    known = list(flatten_fields(Params))
-    sections = [key.rpartition(".")[0] for key in known]
-    dotted = ".".join(map(str, location))
-    if len(location) == 1:
-        known = list(Params.model_fields)
-    matches = difflib.get_close_matches(dotted, [*known, *sections], n=1, cutoff=0.5)
-    if matches:
+def _nearest(key: str) -> str:
+    known = list(_known_keys(Params))
+    if matches := difflib.get_close_matches(key, known, n=1, cutoff=0.5):
         return f"did you mean {matches[0]}?"
-    section = dotted.rpartition(".")[0]
-    siblings = [key for key in known if key.rpartition(".")[0] == section]
+    siblings = [name for name in known if name.rpartition(".")[0] == key.rpartition(".")[0]]
     return f"known there: {', '.join(siblings or Params.model_fields)}"
 
 
-def flatten_fields(section: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return the dotted name of every key that `section` knows, in order."""
-    names: list[str] = []
+def _known_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every section and key."""
     for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += flatten_fields(kind, f"{prefix}{name}.")
-        else:
-            names.append(f"{prefix}{name}")
-    return names
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _known_keys(field.annotation, f"{prefix}{name}.")

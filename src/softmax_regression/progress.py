@@ -1,11 +1,9 @@
 """Progress of a training: a bar in a terminal, one line an epoch elsewhere (as under `dvc repro` in CI)."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Mapping
-from typing import Never
+from typing import Never, Self
 
 from tqdm import tqdm
 
@@ -26,7 +24,7 @@ class Progress:
         if sys.stderr.isatty():
             self.bar = tqdm(total=epochs, unit="epoch", desc="train", dynamic_ncols=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Keep credentials out of everything that is recorded or printed."""
 
-from __future__ import annotations
-
 import os
 import re
 from urllib.parse import quote, unquote

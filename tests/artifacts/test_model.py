@@ -1,7 +1,5 @@
 """The trained model as arrays: what it answers, and the two files that keep it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

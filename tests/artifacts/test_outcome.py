@@ -1,7 +1,5 @@
 """What a training gives, and the files that keep it."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

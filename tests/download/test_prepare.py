@@ -1,7 +1,5 @@
 """The download stage: a folder of verified files and a report, all of it or none."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The registry: every entry is complete, and what scikit-learn makes is the same each time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

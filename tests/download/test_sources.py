@@ -1,7 +1,5 @@
 """Fetching from an ordered list of sources: the right bytes from whoever has them, or one error that tells all."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import subprocess
@@ -23,9 +21,7 @@ ALL = set(CONTENTS.items())
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """Serve the files, reached without the proxy of the environment."""
-    importlib.import_module(
-        "softmax_regression.download.transfer"
-    )  # so that importing it takes no part of a limit below
+    importlib.import_module("requests")  # so that importing it takes no part of a limit below
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serve(CONTENTS) as loopback:
         yield loopback
@@ -180,20 +176,6 @@ def test_another_kind_of_source_is_refused(tmp_path: Path) -> None:
         get(tmp_path, ["file:///data"])
 
 
-@pytest.mark.parametrize("name", ["../a.gz", "/etc/passwd", "", "..", "x/a.gz"])
-def test_a_file_name_stays_in_its_folder(tmp_path: Path, name: str) -> None:
-    """A name that would lead elsewhere is refused before anything is read or written."""
-    with pytest.raises(ValueError, match="not a plain file name"):
-        fetch({name: FILES["a.gz"]}, [str(tmp_path)], tmp_path, 5, tmp_path / "here")
-    assert not (tmp_path / "here").exists()
-
-
-def test_a_digest_of_unknown_kind_is_refused(tmp_path: Path) -> None:
-    """Without a proper digest nothing can be checked, so nothing is fetched."""
-    with pytest.raises(ValueError, match=r"a\.gz: expected a digest as sha256:.*, found 'sha1:abc'"):
-        fetch({"a.gz": "sha1:abc"}, [write(tmp_path / "there")], tmp_path, 5, tmp_path / "here")
-
-
 def test_a_full_or_closed_destination_is_not_the_sources_fault(tmp_path: Path) -> None:
     """An error in writing ends the fetch as it is; no other source would help."""
     (tmp_path / "here").write_text("a file where the folder should be")
@@ -233,5 +215,5 @@ def test_reachable_is_quick_and_asks_no_more_than_whether_anything_is_there(
     (tmp_path / "empty").mkdir()
     places = [server.url(s.removeprefix("http:")) if s.startswith("http:") else s for s in sources]
     started = time.monotonic()
-    assert reachable(FILES, places, tmp_path, timeout=0.8) is expected
+    assert reachable(list(FILES), places, tmp_path, timeout=0.8) is expected
     assert time.monotonic() - started < 1.8  # one limit, and a second for a busy machine; one a URL would be 2.4 s

@@ -1,17 +1,18 @@
 """Receiving over HTTP: whatever the server does, the bytes or one short reason, in time."""
 
-from __future__ import annotations
-
 import io
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from threading import Event
+from typing import Self
 
 import pytest
 from loopback import Loopback, serve
 
-from softmax_regression.download.transfer import TransferError, any_answers, receive
+from softmax_regression.download import transfer
+from softmax_regression.download.transfer import UnavailableError, any_answers, receive
 
 CONTENT = bytes(range(256)) * 2000  # 512 kB: several chunks
 
@@ -45,14 +46,14 @@ def test_the_body_arrives_as_it_is(server: Loopback, behaviour: str) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ("gone", "^HTTP status 404$"),
-        ("members", "^HTTP status 401$"),
-        ("cut", r"^IncompleteRead\(256000 bytes read, 256000 more expected\)$"),
+        ("gone", "^file: HTTP status 404$"),
+        ("members", "^file: HTTP status 401$"),
+        ("cut", r"^file: IncompleteRead\(256000 bytes read, 256000 more expected\)$"),
     ],
 )
 def test_what_does_not_arrive_has_a_reason(server: Loopback, behaviour: str, reason: str) -> None:
     """An error status and a connection that ends early are described in a few words."""
-    with pytest.raises(TransferError, match=reason):
+    with pytest.raises(UnavailableError, match=reason):
         get(f"{server.url(behaviour)}/file")
 
 
@@ -60,7 +61,7 @@ def test_what_does_not_arrive_has_a_reason(server: Loopback, behaviour: str, rea
 def test_the_deadline_holds_whatever_the_server_does(server: Loopback, behaviour: str) -> None:
     """No answer, one of a byte at a time, in the body or in the header, and one without end are all ended in time."""
     started = time.monotonic()
-    with pytest.raises(TransferError, match=r"^not complete at the time limit, \d+ bytes came$"):
+    with pytest.raises(UnavailableError, match=r"^file: not complete at the time limit, \d+ bytes came$"):
         get(f"{server.url(behaviour)}/file", seconds=0.4)
     assert 0.35 < time.monotonic() - started < 1.4  # the limit, and a second for a busy machine
 
@@ -68,7 +69,7 @@ def test_the_deadline_holds_whatever_the_server_does(server: Loopback, behaviour
 def test_a_refused_connection_is_reported_at_once() -> None:
     """Nobody listens: the system's own words, no waiting, no address with what it may hold."""
     started = time.monotonic()
-    with pytest.raises(TransferError, match=r"^Connection refused$"):
+    with pytest.raises(UnavailableError, match=r"^file: Connection refused$"):
         get(f"http://name:secret@127.0.0.1:{refused_port()}/file")
     assert time.monotonic() - started < 2  # far below the limit of 5 s
 
@@ -81,8 +82,45 @@ def test_an_unknown_host_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(TransferError, match=r"^Name or service not known$"):
+    with pytest.raises(UnavailableError, match=r"^file: Name or service not known$"):
         get("http://data.invalid/file")
+
+
+class Flood:
+    """A response that sends as fast as it is taken, without an end; `closed` is set when it is left."""
+
+    ok = True
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.raw = self
+        self.chunks = 0
+        self.closed = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed.set()
+
+    def stream(self, size: int, decode_content: bool) -> Iterator[bytes]:
+        """Yield chunks and count them."""
+        while True:
+            self.chunks += 1
+            yield b"x"
+
+
+def test_a_fast_server_waits_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than the inbox holds is received ahead, so memory stays bounded; who stops reading ends the receiving."""
+    flood = Flood()
+    monkeypatch.setattr("requests.get", lambda *args, **kwargs: flood)
+    monkeypatch.setattr(transfer, "_WAITING", 3)
+    chunks = receive("http://fast.invalid/file", "file", time.monotonic() + 5)
+    next(chunks)
+    time.sleep(0.2)
+    assert flood.chunks <= 5  # the one that was read, three that wait, one in the sender's hand
+    chunks.close()
+    assert flood.closed.wait(2)  # it looks every 0.1 s
 
 
 def test_a_terminal_sees_a_progress_bar(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,5 @@
 """A person's picture comes out as the data set's makers would have made it, or is refused in one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

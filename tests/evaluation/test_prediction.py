@@ -1,7 +1,5 @@
 """The predict stage's grids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The pictures of a training, which the evaluate stage draws."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A sweep from plan to winner: runs in MLflow, the table, the patch, the command."""
 
-from __future__ import annotations
-
 import csv
 import math
 from pathlib import Path
@@ -15,7 +13,7 @@ from softmax_regression.files import read_yaml
 from softmax_regression.params import Params, load_params
 from softmax_regression.sweep.plan import Configuration, parse_axis, plan
 from softmax_regression.sweep.replicas import ReplicaOutcome
-from softmax_regression.sweep.sweep import Trained, best_yaml, command, rank, run_sweep
+from softmax_regression.sweep.sweep import best_yaml, command, rank, run_sweep
 from softmax_regression.tracking.run_store import RunStore
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +29,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def configurations(*axes: str) -> list[Configuration]:
-    """Return the grid over these axes on the small data set."""
-    fixed = ("data.name=small", "data.validation_size=50", "train.epochs=2", "train.batch_size=64")
+def configurations(*axes: str, data: str = "small") -> list[Configuration]:
+    """Return the grid over these axes on the small data set, or another."""
+    fixed = (f"data.name={data}", "data.validation_size=50", "train.epochs=2", "train.batch_size=64")
     return plan(load_params(ROOT / "params.yaml"), [parse_axis(axis) for axis in (*fixed, *axes)])
 
 
@@ -84,6 +82,14 @@ def test_without_data_nothing_is_begun(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_with_another_data_set_nothing_is_begun(project: Path) -> None:
+    """Where data/prepared holds another data set than data.name the error says so, and no store is made."""
+    before = set(project.rglob("*"))
+    with pytest.raises(ValueError, match="holds small, not mnist; run `dvc repro download`"):
+        run_sweep(project, configurations("train.seed=1", data="mnist"), 1, project / "reports")
+    assert set(project.rglob("*")) == before
+
+
 def outcome(accuracy: float, loss: float, failure: str | None = None) -> ReplicaOutcome:
     """Return an outcome of one epoch."""
     return ReplicaOutcome([Epoch(1, 0.5, 0.5, loss, accuracy, 0.1)], failure)
@@ -98,7 +104,7 @@ def test_the_ranking_is_by_mean_accuracy_then_loss_and_never_takes_a_failed_one(
         "first": [outcome(0.79, 0.5), outcome(0.83, 0.5)],
         "third": [outcome(0.9, 0.2), outcome(0.6, 0.2)],
     }
-    trained = [Trained(Configuration(params, {"k": key}), one) for key, seeds in figures.items() for one in seeds]
+    trained = [(Configuration(params, {"k": key}), one) for key, seeds in figures.items() for one in seeds]
     ranking = rank(trained)
     assert [one.changes["k"] for one in ranking] == ["first", "second", "third", "failed"]
     assert ranking[0].accuracy == pytest.approx(0.81)

@@ -1,7 +1,5 @@
 """Where a training computes, and its examples as tensors there."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

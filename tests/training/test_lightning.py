@@ -1,7 +1,5 @@
 """Training with Lightning: the trajectory is the plain one, resuming is exact, a broken run stops with a clear line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One training by the solver that the params name."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -6,23 +6,19 @@ MLflow runs carry the key as a tag, and every later stage finds its run by it, w
 restored it from a cache.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
+from softmax_regression.files import existing
 from softmax_regression.params import DataParams, ModelParams, OptimizerParams, TrainParams, flatten
 
-NOT_IDENTITY = ("train.resume",)  # how a training is carried out, not what it is
 SEED = "train.seed"
-# Dotted keys that had another name in experiments recorded before.
-_RENAMED = {"data.make_classification.": "download.make_classification."}
+BY_TRAIN = "run `dvc repro train` (or `dvc pull`) to get it"
+_RENAMED = ("data.make_classification.", "download.make_classification.")  # a prefix before version 0.2, and today
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Experiment:
     @property
     def configuration(self) -> str:
         """16 hexadecimal digits that the seeds of one configuration share: params without the seed, and data."""
-        params = {_current(key): value for key, value in self.params.items() if key != SEED}
+        params = {key.replace(*_RENAMED): value for key, value in self.params.items() if key != SEED}
         return digest(Experiment(params, self.data).to_json())
 
     def to_json(self) -> str:
@@ -64,9 +60,7 @@ def digest(text: str) -> str:
 
 def read_experiment(path: Path) -> Experiment:
     """Read an experiment.json. Raises FileNotFoundError, or ValueError when it is damaged."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run `dvc repro train` (or `dvc pull`) to get it")
-    return parse_experiment(path.read_text(), str(path))
+    return parse_experiment(existing(path, BY_TRAIN).read_text(), str(path))
 
 
 def parse_experiment(text: str, origin: str) -> Experiment:
@@ -84,18 +78,10 @@ def describe(
 
     What a made data set was made from is in the report. `train.device` is the device in use, not "auto".
     """
-    sections: dict[str, BaseModel] = {"data": data, "model": model, "optimizer": optimizer, "train": train}
-    params = {key: value for name, section in sections.items() for key, value in flatten(section, f"{name}.").items()}
+    params = flatten({"data": data, "model": model, "optimizer": optimizer, "train": train})
+    del params["train.resume"]  # how a training is carried out, not what it is
     params |= report.get("settings", {})
-    return Experiment(
-        params={key: value for key, value in params.items() if key not in NOT_IDENTITY},
-        data={part: facts["sha256"] for part, facts in report["files"].items()},
-    )
-
-
-def finished(experiment: Experiment, model_digest: str) -> Experiment:
-    """Return the experiment with the digest of its trained weights."""
-    return replace(experiment, model=model_digest)
+    return Experiment(params, {part: facts["sha256"] for part, facts in report["files"].items()})
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:
@@ -118,8 +104,3 @@ def experiment_name(params: Mapping[str, Any]) -> str:
         parts += [f"warmup{params['optimizer.warmup_epochs']}"] if params["optimizer.warmup_epochs"] else []
     parts += [f"e{params['train.epochs']}", f"s{params['train.seed']}"]
     return " ".join(parts)
-
-
-def _current(key: str) -> str:
-    """Return the name that a dotted key has now."""
-    return next((key.replace(old, new, 1) for old, new in _RENAMED.items() if key.startswith(old)), key)

@@ -5,8 +5,6 @@ The arrays are those of a chain of affine layers: "weight" (K, D) and, if any, "
 regression has no hidden layer. Shapes: N examples, K classes, D features.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from softmax_regression.artifacts.experiment import BY_TRAIN
 from softmax_regression.data.datasets import Dataset
-from softmax_regression.files import write_atomically
+from softmax_regression.files import existing, write_atomically
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,7 @@ class Model:
 
 def write_model(folder: Path, tensors: Mapping[str, npt.NDArray[np.float32]], dataset: Dataset) -> None:
     """Write the trained arrays, and what is needed to use them, into `folder`."""
-    from safetensors.numpy import save
-
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}  # save takes memory as it lies
-    write_atomically(folder / "model.safetensors", save(arrays))
+    write_tensors(folder / "model.safetensors", tensors)
     facts = {
         "data": dataset.name,
         "class_names": dataset.class_names,
@@ -85,19 +81,21 @@ def read_model(folder: Path) -> Model:
     """
     tensors = read_tensors(folder / "model.safetensors")
     try:
-        facts = json.loads((folder / "model.json").read_text())
-        model = Model(
-            tensors=tensors,
-            data=facts["data"],
-            class_names=tuple(facts["class_names"]),
-            example_shape=tuple(facts["example_shape"]),
-            scale=float(facts["scale"]),
-        )
         if "weight" not in tensors:
             raise ValueError("it has no array `weight`")
+        facts = json.loads((folder / "model.json").read_text())
+        class_names, example_shape = tuple(facts["class_names"]), tuple(facts["example_shape"])
+        return Model(tensors, facts["data"], class_names, example_shape, float(facts["scale"]))
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"{folder} holds no readable model: {error}; run `dvc repro -f train`") from None
-    return model
+
+
+def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Write arrays by name as a safetensors file."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}  # save takes memory as it lies
+    write_atomically(path, save(arrays))
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -105,10 +103,8 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run `dvc repro train` (or `dvc pull`) to get it")
     try:
-        tensors: dict[str, npt.NDArray[np.float32]] = load(path.read_bytes())
+        tensors: dict[str, npt.NDArray[np.float32]] = load(existing(path, BY_TRAIN).read_bytes())
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}; run `dvc repro -f train`") from None
     return tensors

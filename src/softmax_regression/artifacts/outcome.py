@@ -4,24 +4,21 @@ Nothing in them is random or dated: the same params, data and weights give the s
 Shapes: K classes, D features.
 """
 
-from __future__ import annotations
-
 import csv
-import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.artifacts.experiment import Experiment, finished, read_experiment
-from softmax_regression.artifacts.model import Model, read_model, read_tensors, write_model
+from softmax_regression.artifacts.experiment import BY_TRAIN, Experiment, read_experiment
+from softmax_regression.artifacts.model import Model, read_model, read_tensors, write_model, write_tensors
 from softmax_regression.data.datasets import Dataset, HeldOut
-from softmax_regression.files import sha256_of, write_atomically
+from softmax_regression.files import existing, sha256_of, write_atomically, write_csv
 
 Array: TypeAlias = npt.NDArray[np.float32]
 MAX_SNAPSHOTS = 20
@@ -98,14 +95,14 @@ def snapshot_epochs(epochs: int) -> set[int]:
 def write_outcome(folder: Path, outcome: Outcome, experiment: Experiment, dataset: Dataset) -> Experiment:
     """Write the model, history, snapshots, the data's report and experiment.json; return the finished experiment."""
     write_model(folder, outcome.tensors, dataset)
-    history = outcome.history
-    write_atomically(folder / "history.csv", _csv(history, _names(history.held_out)))
-    write_atomically(folder / "curves.csv", _csv(history, _COLUMNS))  # one name for both, as dvc.yaml's plots need
-    _write_snapshots(folder / "snapshots.safetensors", outcome.snapshots)
+    rows = [astuple(row) for row in outcome.history.epochs]
+    write_csv(folder / "history.csv", _names(outcome.history.held_out), rows)
+    write_csv(folder / "curves.csv", _COLUMNS, rows)  # one name for both kinds of held out, as dvc.yaml's plots need
+    write_tensors(folder / "snapshots.safetensors", {str(epoch): weight for epoch, weight in outcome.snapshots.items()})
     write_atomically(folder / "data.json", json.dumps(dataset.report, indent=2) + "\n")
-    complete = finished(experiment, sha256_of(folder / "model.safetensors"))
-    write_atomically(folder / "experiment.json", complete.to_json())
-    return complete
+    finished = replace(experiment, model=sha256_of(folder / "model.safetensors"))
+    write_atomically(folder / "experiment.json", finished.to_json())
+    return finished
 
 
 def read_trained(folder: Path) -> Trained:
@@ -120,39 +117,19 @@ def read_trained(folder: Path) -> Trained:
 
 def read_history(path: Path) -> History:
     """Read a history.csv; a column that is not there is NaN. Raises FileNotFoundError, or ValueError if damaged."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run `dvc repro train` (or `dvc pull`) to get it")
-    with path.open(newline="") as file:
+    with existing(path, BY_TRAIN).open(newline="") as file:
         rows = list(csv.DictReader(file))
     held_out: HeldOut = "validation" if rows and "validation_accuracy" in rows[0] else "test"
     try:
         if not rows:
             raise ValueError("it has no epochs")
-        return History(held_out, tuple(_epoch(row, held_out) for row in rows))
+        epoch, *names = _names(held_out)
+        epochs = [Epoch(int(row[epoch]), *(float(row.get(name, math.nan)) for name in names)) for row in rows]
+        return History(held_out, tuple(epochs))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no history: {error}; run `dvc repro -f train`") from None
-
-
-def _epoch(row: Mapping[str, str], held_out: HeldOut) -> Epoch:
-    epoch, *names = _names(held_out)
-    return Epoch(int(row[epoch]), *(float(row.get(name, math.nan)) for name in names))
 
 
 def _names(held_out: HeldOut) -> list[str]:
     """Return the columns of history.csv: those of Epoch, with what was held out by its name."""
     return [name.replace("held_out", held_out) for name in _COLUMNS]
-
-
-def _csv(history: History, header: Sequence[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([repr(value) for value in astuple(row)] for row in history.epochs)  # repr keeps every bit
-    return text.getvalue()
-
-
-def _write_snapshots(path: Path, snapshots: Mapping[int, Array]) -> None:
-    from safetensors.numpy import save
-
-    tensors: dict[str, Any] = {str(epoch): np.ascontiguousarray(weight) for epoch, weight in snapshots.items()}
-    write_atomically(path, save(tensors))

@@ -4,8 +4,6 @@ The folder describes itself (report.json, as the download stage wrote it), so no
 Shapes: N examples, K classes, D features. Only numpy is imported at the top.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.data import idx
+from softmax_regression.files import existing
 
 Array: TypeAlias = npt.NDArray[Any]
 HeldOut: TypeAlias = Literal["test", "validation"]  # which examples are measured after each epoch
@@ -23,6 +22,7 @@ HeldOut: TypeAlias = Literal["test", "validation"]  # which examples are measure
 FOLDER = Path("data", "prepared")  # where the download stage leaves the data set, whichever it is
 PARTS = ("train-images", "train-labels", "test-images", "test-labels")  # IDX files in that folder
 REPORT = "report.json"
+_BY_DOWNLOAD = "run `dvc repro download`"
 
 
 @dataclass(frozen=True)
@@ -57,35 +57,33 @@ class Dataset:
         """(height, width) of an image, (D,) of a plain vector of features."""
         return self.train.images.shape[1:]
 
-    @property
-    def is_image(self) -> bool:
-        """Whether an example is a grey image, to be shown in a grid."""
-        return len(self.example_shape) == 2
-
-    def split(self, validation_size: int, seed: int) -> tuple[Examples, Examples, HeldOut]:
-        """Return what is trained on, what is measured after each epoch, and which of the two that is.
+    def split(self, validation_size: int, seed: int) -> tuple[Examples, tuple[HeldOut, Examples]]:
+        """Return what is trained on, and what is measured after each epoch: which examples, and these.
 
         With a `validation_size` so many training examples are held out (see `hold_out`); with 0 all are trained on
         and the test set is measured, as in the book: nothing is selected by it.
         """
         if validation_size == 0:
-            return self.train, self.test, "test"
+            return self.train, ("test", self.test)
         kept, out = hold_out(self.train.labels, validation_size, seed)
         images, labels = self.train.images, self.train.labels
-        return Examples(images[kept], labels[kept]), Examples(images[out], labels[out]), "validation"
+        return Examples(images[kept], labels[kept]), ("validation", Examples(images[out], labels[out]))
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """Return the download stage's report in `folder`. Raises FileNotFoundError, or ValueError if it is damaged."""
-    path = folder / REPORT
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; run `dvc repro download`")
+def read_report(folder: Path, name: str | None = None) -> dict[str, Any]:
+    """Return the download stage's report in `folder`; `name` is the data set that is wanted, if only one will do.
+
+    Raises FileNotFoundError, or ValueError when the report is damaged or the folder holds another data set.
+    """
+    path = existing(folder / REPORT, _BY_DOWNLOAD)
     try:
         report: dict[str, Any] = json.loads(path.read_text())
         _ = report["name"], report["class_names"], report["example_shape"], report["scale"], report["files"]
         _ = report["train"]["examples"], report["test"]["examples"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); run `dvc repro --force download`") from None
+    if name not in (None, report["name"]):
+        raise ValueError(f"{folder} holds {report['name']}, not {name}; {_BY_DOWNLOAD}")
     return report
 
 
@@ -97,14 +95,10 @@ def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
     Raises FileNotFoundError when a file is not there; ValueError when the folder holds another data set, or a file
     does not hold what it should, naming the file, what was expected, what was found and what to do.
     """
-    report = read_report(folder)
-    if report["name"] != name:
-        raise ValueError(f"{folder} holds {report['name']}, not {name}; run `dvc repro download`")
-    for part in PARTS:
-        if not (folder / part).is_file():
-            raise FileNotFoundError(f"{folder / part} not found; run `dvc repro download`")
+    report = read_report(folder, name)
+    paths = {part: existing(folder / part, _BY_DOWNLOAD) for part in PARTS}
     try:
-        arrays = {part: idx.read(folder / part, memory_map=part.endswith("images")) for part in PARTS}
+        arrays = {part: idx.read(path, memory_map=part.endswith("images")) for part, path in paths.items()}
         dataset = assemble(
             name,
             arrays,
@@ -168,12 +162,11 @@ def hold_out(labels: Array, size: int, seed: int) -> tuple[npt.NDArray[np.int64]
 
     Stratified: class c with n_c of the N labels gives floor(size n_c / N) examples, and the classes with the largest
     remainders one more each until the counts add up (Hare quota). Which ones is drawn from `seed`.
-    `size` 0 holds out nothing. Raises ValueError when `size` is too small or too large to have every class on both
-    sides.
+    Raises ValueError when `size` is too small or too large to have every class on both sides.
     """
     total = len(labels)
     classes, counts = np.unique(labels, return_counts=True)
-    if size != 0 and not len(classes) <= size <= total - len(classes):
+    if not len(classes) <= size <= total - len(classes):
         raise ValueError(
             f"data.validation_size: expected 0 or {len(classes)} to {total - len(classes)} of the {total} training"
             f" examples, so that each of the {len(classes)} classes has one on both sides, found {size}"
@@ -199,7 +192,7 @@ def resize(dataset: Dataset, size: int) -> Dataset:
     called here without torchvision, which takes longer to import than Pillow to resize 70,000 images. The images
     come to memory. Raises ValueError for a data set without uint8 images.
     """
-    if not dataset.is_image or dataset.train.images.dtype != np.uint8:
+    if len(dataset.example_shape) != 2 or dataset.train.images.dtype != np.uint8:
         raise ValueError(f"data.resize: {dataset.name} has no grey images to resize; set data.resize: null")
     return replace(dataset, train=_resized(dataset.train, size), test=_resized(dataset.test, size))
 

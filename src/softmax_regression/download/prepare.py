@@ -1,7 +1,5 @@
 """The download stage: a data set's verified bytes, ready to be memory-mapped, and a report on what is in them."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json
@@ -38,7 +36,7 @@ def download(name: str, folder: Path, params: DownloadParams, root: Path) -> dic
     staging.mkdir(parents=True)
     try:
         if entry.files is not None:
-            _fetch(name, entry.files, params.sources.get(name, []), root, params.timeout, staging)
+            _fetch(name, entry.files, params, root, staging)
         if entry.make is not None:
             for part, array in entry.make(settings).items():
                 idx.write(staging / part, array)
@@ -78,12 +76,13 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     test_examples_in_train: how many test examples equal a training example; conflicting_labels: how many different
     examples stand anywhere under more than one label.
     """
-    seen = {"train": _fingerprints(dataset.train), "test": _fingerprints(dataset.test)}
-    distinct_train = set(seen["train"])
+    splits = {"train": dataset.train, "test": dataset.test}
+    seen = {split: _fingerprints(examples) for split, examples in splits.items()}
     labels_of: dict[bytes, set[int]] = defaultdict(set)
-    for split, examples in (("train", dataset.train), ("test", dataset.test)):
+    for split, examples in splits.items():
         for fingerprint, label in zip(seen[split], examples.labels.tolist(), strict=True):
             labels_of[fingerprint].add(label)
+    distinct = {split: set(fingerprints) for split, fingerprints in seen.items()}
     return {
         "name": dataset.name,
         "class_names": list(dataset.class_names),
@@ -95,11 +94,11 @@ def describe(dataset: Dataset) -> dict[str, Any]:
                 "examples": len(examples),
                 "class_counts": np.bincount(examples.labels, minlength=dataset.num_classes).tolist(),
                 "range": [examples.images.min().item(), examples.images.max().item()],
-                "duplicates": len(seen[split]) - len(set(seen[split])),
+                "duplicates": len(examples) - len(distinct[split]),
             }
-            for split, examples in (("train", dataset.train), ("test", dataset.test))
+            for split, examples in splits.items()
         },
-        "test_examples_in_train": sum(fingerprint in distinct_train for fingerprint in seen["test"]),
+        "test_examples_in_train": sum(fingerprint in distinct["train"] for fingerprint in seen["test"]),
         "conflicting_labels": sum(len(labels) > 1 for labels in labels_of.values()),
     }
 
@@ -109,18 +108,11 @@ def _fingerprints(examples: Examples) -> list[bytes]:
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in examples.images]
 
 
-def _fetch(
-    name: str,
-    files: Mapping[str, tuple[str, str]],
-    sources: Sequence[str],
-    root: Path,
-    timeout: float,
-    folder: Path,
-) -> None:
+def _fetch(name: str, files: Mapping[str, tuple[str, str]], params: DownloadParams, root: Path, folder: Path) -> None:
     """Fetch the files as published and put what is in them into `folder` under the names of the parts."""
-    published = folder / "published"
+    sources, published = params.sources.get(name, []), folder / "published"
     try:
-        fetch(dict(files.values()), sources, root, timeout, published)
+        fetch(dict(files.values()), sources, root, params.timeout, published)
     except NoSourceError as error:
         place = next((source for source in sources if not is_url(source)), "a folder and name it as a source")
         raise NoSourceError(

@@ -4,8 +4,6 @@ An entry either names the files that hold the data set, each with its digest, or
 imported when that is asked for.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,36 +43,39 @@ def entry_of(name: str) -> Entry:
     return DATA_SETS[name]
 
 
-def _mnist_files(algorithm: str, *digests: str) -> dict[str, tuple[str, str]]:
-    """Return the four files of a data set published under MNIST's file names, digests in the order of `PARTS`."""
+def _like_mnist(class_names: tuple[str, ...], algorithm: str, *digests: str) -> Entry:
+    """Return the entry of a data set that MNIST's shape and file names fit; digests in the order of `PARTS`."""
     names = [f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    return {p: (n, f"{algorithm}:{d}") for p, n, d in zip(PARTS, names, digests, strict=True)}
+    files = {p: (n, f"{algorithm}:{d}") for p, n, d in zip(PARTS, names, digests, strict=True)}
+    return Entry(scale=255, class_names=class_names, example_shape=(28, 28), sizes=(60_000, 10_000), files=files)
+
+
+def _split(images: Array, labels: Array, **options: Any) -> dict[str, Array]:
+    """Return part -> array by scikit-learn's `train_test_split`; labels become uint8."""
+    from sklearn.model_selection import train_test_split
+
+    parts = train_test_split(images, labels.astype(np.uint8), **options)
+    return dict(zip(("train-images", "test-images", "train-labels", "test-labels"), parts, strict=True))
 
 
 def _make_digits(settings: Mapping[str, Any]) -> dict[str, Array]:
     """scikit-learn's digits: 1,797 images, 8x8, values 0 to 16, split 80/20 by class with seed 42."""
     from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    images, labels = digits.images.astype(np.uint8), digits.target.astype(np.uint8)
-    split = train_test_split(images, labels, test_size=0.2, random_state=42, stratify=labels)
-    return dict(zip(("train-images", "test-images", "train-labels", "test-labels"), split, strict=True))
+    return _split(digits.images.astype(np.uint8), digits.target, test_size=0.2, random_state=42, stratify=digits.target)
 
 
 def _make_classification(settings: Mapping[str, Any]) -> dict[str, Array]:
     """scikit-learn's `make_classification`, split by `test_size`, everything drawn from `random_state`."""
     from sklearn.datasets import make_classification
-    from sklearn.model_selection import train_test_split
 
     arguments = dict(settings)
     test_size, seed = arguments.pop("test_size"), arguments["random_state"]
     try:
-        features, labels = make_classification(**arguments)
-        split = train_test_split(features, labels.astype(np.uint8), test_size=test_size, random_state=seed)
+        arrays = _split(*make_classification(**arguments), test_size=test_size, random_state=seed)
     except ValueError as error:
         raise ValueError(f"download.make_classification: {error}") from error
-    arrays = dict(zip(("train-images", "test-images", "train-labels", "test-labels"), split, strict=True))
     if (found := len(np.unique(arrays["train-labels"]))) < arguments["n_classes"]:
         raise ValueError(
             f"download.make_classification: expected {arguments['n_classes']} classes in the training set, found"
@@ -88,46 +89,31 @@ _DIGITS = tuple("0123456789")
 
 DATA_SETS: dict[str, Entry] = {
     # Xiao, Rasul and Vollgraf 2017, arXiv 1708.07747; digests of the published files
-    "fashion_mnist": Entry(
-        scale=255,
-        class_names=_FASHION,
-        example_shape=(28, 28),
-        sizes=(60_000, 10_000),
-        files=_mnist_files(
-            "sha256",
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        ),
+    "fashion_mnist": _like_mnist(
+        _FASHION,
+        "sha256",
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     ),
     # LeCun, Bottou, Bengio and Haffner 1998; digests from torchvision 0.29
-    "mnist": Entry(
-        scale=255,
-        class_names=_DIGITS,
-        example_shape=(28, 28),
-        sizes=(60_000, 10_000),
-        files=_mnist_files(
-            "md5",
-            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "d53e105ee54ea40749a09fcbcd1e9432",
-            "9fb629c4189551a2d022fa330f9573f3",
-            "ec29112dd5afa0611ce80d1b7f02629c",
-        ),
+    "mnist": _like_mnist(
+        _DIGITS,
+        "md5",
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
     ),
     # Clanuwat et al. 2018, arXiv 1812.01718; digests from torchvision 0.29
-    "kmnist": Entry(
-        scale=255,
-        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        example_shape=(28, 28),
-        sizes=(60_000, 10_000),
-        files=_mnist_files(
-            "md5",
-            "bdb82020997e1d708af4cf47b453dcf7",
-            "e144d726b3acfaa3e44228e80efcd344",
-            "5c965bf0a639b31b8f53240b1b52f4d7",
-            "7320c461ea6c1c855c0b718fb2a4b134",
-        ),
+    "kmnist": _like_mnist(
+        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        "md5",
+        "bdb82020997e1d708af4cf47b453dcf7",
+        "e144d726b3acfaa3e44228e80efcd344",
+        "5c965bf0a639b31b8f53240b1b52f4d7",
+        "7320c461ea6c1c855c0b718fb2a4b134",
     ),
     # UCI's optical recognition of handwritten digits, in scikit-learn
     "digits": Entry(scale=16, class_names=_DIGITS, example_shape=(8, 8), sizes=(1_437, 360), make=_make_digits),

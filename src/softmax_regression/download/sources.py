@@ -1,13 +1,10 @@
 """Fetching files from an ordered list of folders and URLs: checked by digest, within a time limit, never in part.
 
 A digest is written "sha256:<hex>" or "md5:<hex>". Only a file whose bytes have that digest gets its name in the
-destination, wherever it came from. What speaks HTTP is imported when a URL is tried, not before.
+destination, wherever it came from.
 """
 
-from __future__ import annotations
-
 import hashlib
-import re
 import sys
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -15,16 +12,13 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from softmax_regression.download.transfer import UnavailableError, any_answers, receive
 from softmax_regression.files import atomic_path
 from softmax_regression.redaction import redact
 
 
 class NoSourceError(RuntimeError):
     """No source served all files; the message says what was tried and why each failed."""
-
-
-class _UnavailableError(Exception):
-    """This source serves nothing now: go on to the next for all files that are left."""
 
 
 class _RefusedError(Exception):
@@ -39,10 +33,10 @@ def fetch(files: Mapping[str, str], sources: Sequence[str], root: Path, timeout:
     A source that cannot be reached is left at once, for all files; a file with the wrong digest is refused and
     looked for in the next source. Progress goes to stderr, a line a file, with a progress bar in a terminal.
 
-    Raises ValueError for a name that leaves the folder, a digest or source of unknown kind; NoSourceError when a
-    file is left over; OSError when the destination cannot be written.
+    Raises ValueError for a source of unknown kind, NoSourceError when a file is left over, OSError when the
+    destination cannot be written.
     """
-    _check(files, sources)
+    _check(sources)
     missing = dict(files)
     failures: list[str] = []
     for source in sources:
@@ -52,34 +46,29 @@ def fetch(files: Mapping[str, str], sources: Sequence[str], root: Path, timeout:
             try:
                 with closing(_chunks(source, root, name, deadline)) as chunks:
                     size = _store(chunks, digest, destination / name)
-            except (_RefusedError, _UnavailableError) as error:
+            except (_RefusedError, UnavailableError) as error:
                 failures.append(f"{shown}: {error}")
-                _say(f"not from {failures[-1]}")
-                if isinstance(error, _UnavailableError):
+                print(f"not from {failures[-1]}", file=sys.stderr, flush=True)
+                if isinstance(error, UnavailableError):
                     break
             else:
                 del missing[name]
-                _say(f"{name}: {size:,} bytes from {shown}, {digest.partition(':')[0]} as published")
+                checked = f"{digest.partition(':')[0]} as published"
+                print(f"{name}: {size:,} bytes from {shown}, {checked}", file=sys.stderr, flush=True)
         if not missing:
             return
     tried = "; ".join(failures) or "nothing, the list of sources is empty"
     raise NoSourceError(f"no source serves {', '.join(missing)}; tried: {tried}")
 
 
-def reachable(files: Iterable[str], sources: Sequence[str], root: Path, timeout: float) -> bool:
+def reachable(names: Sequence[str], sources: Sequence[str], root: Path, timeout: float) -> bool:
     """Say within `timeout` seconds whether any source can be reached at all.
 
-    A folder counts when it has one of `files`, right or wrong, a URL when it answers 200 for the first of them.
+    A folder counts when it has one of the files, right or wrong, a URL when it answers 200 for the first of them.
     """
-    names = list(files)
     if any((_folder(source, root) / name).is_file() for source in sources if not is_url(source) for name in names):
         return True
-    urls = [_url(source, names[0]) for source in sources if is_url(source)]
-    if not urls:
-        return False
-    from softmax_regression.download.transfer import any_answers
-
-    return any_answers(urls, timeout)
+    return any_answers([_url(source, names[0]) for source in sources if is_url(source)], timeout)
 
 
 def is_url(source: str) -> bool:
@@ -87,12 +76,7 @@ def is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
-def _check(files: Mapping[str, str], sources: Sequence[str]) -> None:
-    for name, digest in files.items():
-        if not re.fullmatch(r"[\w-][\w.-]*", name):
-            raise ValueError(f"{name!r} is not a plain file name: it would leave its folder")
-        if not re.fullmatch(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", digest):
-            raise ValueError(f"{name}: expected a digest as sha256:<64 hex digits> or md5:<32>, found {digest!r}")
+def _check(sources: Sequence[str]) -> None:
     for number, source in enumerate(sources, start=1):
         scheme, separator, _ = source.partition("://")
         if separator and not is_url(source):
@@ -139,18 +123,16 @@ def _store(chunks: Iterable[bytes], digest: str, path: Path) -> int:
 
 
 def _chunks(source: str, root: Path, name: str, deadline: float) -> Generator[bytes, None, None]:
-    """Yield the bytes of the file `name` at `source`; raise one of the two errors above when they do not come."""
-    if is_url(source):
-        from softmax_regression.download.transfer import TransferError, receive
+    """Yield the bytes of the file `name` at `source`.
 
-        try:
-            yield from receive(_url(source, name), name, deadline)
-        except TransferError as error:
-            raise _UnavailableError(f"{name}: {error}") from error
+    Raises UnavailableError when the whole source serves nothing, _RefusedError when this file is missing.
+    """
+    if is_url(source):
+        yield from receive(_url(source, name), name, deadline)
         return
     path = _folder(source, root) / name
     if not path.parent.is_dir():
-        raise _UnavailableError("no such folder")
+        raise UnavailableError("no such folder")
     if not path.is_file():
         raise _RefusedError(f"{name} is not there")
     try:
@@ -158,7 +140,3 @@ def _chunks(source: str, root: Path, name: str, deadline: float) -> Generator[by
             yield from iter(lambda: file.read(2**20), b"")
     except OSError as error:
         raise _RefusedError(f"{name} cannot be read: {error.strerror}") from error
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

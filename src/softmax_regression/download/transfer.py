@@ -1,37 +1,48 @@
-"""Receiving a file over HTTP within a time limit, whatever the server does. The only file that knows requests."""
+"""Receiving a file over HTTP within a time limit, whatever the server does. The only file that knows requests.
 
-from __future__ import annotations
+It is imported, with the progress bar, when a URL is tried: who has the files in a folder does not wait for it.
+"""
 
 import sys
 import time
-from collections.abc import Generator, Sequence
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from queue import Empty, Full, Queue, SimpleQueue
 from threading import Event, Thread
-
-import requests
-from tqdm import tqdm
 
 from softmax_regression.redaction import redact
 
 CONNECT_TIMEOUT = 10.0  # seconds; a server that is there answers in one or two round trips
 _CHUNK = 2**16  # bytes
+_WAITING = 64  # chunks, 4 MiB: how far a fast server may be ahead of a slow disk
 _HEADERS = {"Accept-Encoding": "identity"}  # the files are compressed already: they are wanted as they are
 
 
-class TransferError(Exception):
-    """The URL does not deliver; the message says why in a few words, without credentials."""
+class UnavailableError(Exception):
+    """The source serves nothing now; the message says why in a few words, without credentials."""
 
 
 def receive(url: str, name: str, deadline: float) -> Generator[bytes, None, None]:
-    """Yield the body of `url` in chunks until `deadline` (on the clock of time.monotonic), else raise TransferError.
+    """Yield the body of `url` in chunks until `deadline` (on the clock of time.monotonic), else raise UnavailableError.
 
     A thread receives and this one keeps the time: a socket's own time-out ends neither an answer that comes a byte a
     second nor a slow name look-up. At the deadline the thread is left alone; it owns no file and does not keep the
     program from ending. In a terminal a progress bar under `name` shows how far it is.
     """
-    inbox: SimpleQueue[int | bytes | Exception | None] = SimpleQueue()  # length, chunks ..., None at the end
+    from tqdm import tqdm
+
+    inbox: Queue[int | bytes | Exception | None] = Queue(_WAITING)  # length, chunks ..., None at the end
     abandoned = Event()
-    Thread(target=_receive, args=(url, deadline, inbox, abandoned), daemon=True).start()
+
+    def deliver(item: int | bytes | Exception | None) -> bool:
+        """Put `item` into the inbox as soon as there is room; return False, without it, when all is abandoned."""
+        while not abandoned.is_set():
+            with suppress(Full):
+                inbox.put(item, timeout=0.1)
+                return True
+        return False
+
+    Thread(target=_receive, args=(url, deadline, deliver), daemon=True).start()
     received = 0
     with tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()) as bar:
         try:
@@ -40,7 +51,7 @@ def receive(url: str, name: str, deadline: float) -> Generator[bytes, None, None
                 if item is None:
                     return
                 if isinstance(item, Exception):
-                    raise TransferError(_reason(item)) from item
+                    raise UnavailableError(f"{name}: {_reason(item)}") from item
                 if isinstance(item, int):
                     bar.reset(total=item or None)
                     continue
@@ -51,7 +62,7 @@ def receive(url: str, name: str, deadline: float) -> Generator[bytes, None, None
             pass
         finally:
             abandoned.set()
-    raise TransferError(f"not complete at the time limit, {received} bytes came")
+    raise UnavailableError(f"{name}: not complete at the time limit, {received} bytes came")
 
 
 def any_answers(urls: Sequence[str], timeout: float) -> bool:
@@ -66,23 +77,27 @@ def any_answers(urls: Sequence[str], timeout: float) -> bool:
         return False
 
 
-def _receive(url: str, deadline: float, inbox: SimpleQueue[int | bytes | Exception | None], abandoned: Event) -> None:
-    wait = max(0.001, deadline - time.monotonic())  # requests takes no zero
+def _receive(url: str, deadline: float, deliver: Callable[[int | bytes | Exception | None], bool]) -> None:
     try:
+        import requests
+
+        wait = max(0.001, deadline - time.monotonic())  # requests takes no zero
         limits = (min(CONNECT_TIMEOUT, wait), wait)
         with requests.get(url, stream=True, timeout=limits, headers=_HEADERS) as response:
-            response.raise_for_status()
-            inbox.put(int(response.headers.get("Content-Length", 0)))
+            if not response.ok:
+                raise UnavailableError(f"HTTP status {response.status_code}")
+            deliver(int(response.headers.get("Content-Length", 0)))
             for chunk in response.raw.stream(_CHUNK, decode_content=False):
-                if abandoned.is_set():
+                if not deliver(chunk):
                     return
-                inbox.put(chunk)
-        inbox.put(None)
+        deliver(None)
     except Exception as error:  # whatever it is, the other side raises it
-        inbox.put(error)
+        deliver(error)
 
 
 def _ask(url: str, timeout: float, answers: SimpleQueue[bool]) -> None:
+    import requests
+
     try:
         with requests.get(url, stream=True, timeout=timeout, headers=_HEADERS) as response:
             answers.put(response.status_code == 200)
@@ -92,8 +107,6 @@ def _ask(url: str, timeout: float, answers: SimpleQueue[bool]) -> None:
 
 def _reason(error: BaseException) -> str:
     """Return the innermost cause in a few words; the outer ones repeat the URL with all that it holds."""
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}"
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, OSError) and error.strerror:

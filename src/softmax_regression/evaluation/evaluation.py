@@ -3,10 +3,6 @@
 Shapes: N test examples, K classes.
 """
 
-from __future__ import annotations
-
-import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +15,14 @@ from softmax_regression.artifacts.outcome import Trained
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation import metrics, reference
 from softmax_regression.evaluation.metrics import Answers
-from softmax_regression.files import write_atomically
+from softmax_regression.files import write_atomically, write_csv
 from softmax_regression.params import EvaluateParams
 from softmax_regression.plots import look, quality
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found: the answers, the headline numbers, the reference bands, and the closing checks that failed."""
+    """What was found: the answers, the numbers of metrics.json, the reference bands, the closing checks that failed."""
 
     answers: Answers
     numbers: dict[str, float]
@@ -41,8 +37,7 @@ class Evaluation:
 
 def answer(model: Model, examples: Examples) -> Answers:
     """Ask the model about every example, once."""
-    probabilities = model.probabilities(examples.images)
-    return Answers(examples.labels.astype(np.int64), probabilities.argmax(axis=1), probabilities)
+    return Answers(examples.labels.astype(np.int64), model.probabilities(examples.images))
 
 
 def evaluate(trained: Trained, examples: Examples, params: EvaluateParams) -> Evaluation:
@@ -54,7 +49,9 @@ def evaluate(trained: Trained, examples: Examples, params: EvaluateParams) -> Ev
     )
     checks = params.checks.get(trained.model.data)
     failed = reference.closing_checks(numbers, checks) if checks else []
-    return Evaluation(answers, numbers, bands, tuple(failed))
+    # Seven digits: enough for 1 of 10,000 images, without the noise.
+    shown = {name: round(value, 7) for name, value in numbers.items()}
+    return Evaluation(answers, shown, bands, tuple(failed))
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, model: Model, examples: Examples) -> None:
@@ -65,25 +62,18 @@ def write_evaluation(folder: Path, evaluation: Evaluation, model: Model, example
     answers, names = evaluation.answers, model.class_names
     labels, predictions = answers.labels, answers.predictions
     shown = [np.round(column, 6) for column in (answers.confidences, answers.of_label)]
-    _write_csv(
-        folder / "predictions.csv",
-        "index label predicted probability label_probability",
-        range(len(labels)),
-        labels,
-        predictions,
-        *shown,
-    )
-    _write_csv(
-        folder / "confusion.csv", "actual predicted", [names[k] for k in labels], [names[k] for k in predictions]
-    )
+    header = ["index", "label", "predicted", "probability", "label_probability"]
+    rows = zip(range(len(labels)), labels, predictions, *shown, strict=True)
+    write_csv(folder / "predictions.csv", header, rows)
+    pairs = ((names[label], names[prediction]) for label, prediction in zip(labels, predictions, strict=True))
+    write_csv(folder / "confusion.csv", ["actual", "predicted"], pairs)
     confusion = metrics.confusion_matrix(labels, predictions, len(names))
     scores = metrics.per_class(confusion)
-    columns = (scores.precision, scores.recall, scores.f1, scores.support)
-    _write_csv(folder / "per_class.csv", "class precision recall f1 support", names, *columns)
+    rows = zip(names, scores.precision, scores.recall, scores.f1, scores.support, strict=True)
+    write_csv(folder / "per_class.csv", ["class", "precision", "recall", "f1", "support"], rows)
     write_atomically(folder / "report.txt", "".join(f"{line}\n" for line in evaluation.words))
     write_atomically(folder / "findings.json", json.dumps(_findings(evaluation), indent=2) + "\n")
     bins = metrics.reliability(answers.confidences, answers.correct)
-    risk = metrics.risk_coverage(answers.confidences, answers.correct)
     pictures = {
         "confusion_matrix": quality.confusion_matrix(confusion, names),
         "confusion_matrix_normalized": quality.confusion_matrix(confusion, names, normalize=True),
@@ -91,7 +81,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, model: Model, example
         "reliability": quality.reliability_diagram(
             bins.confidence, bins.accuracy, bins.count, ece=bins.expected_calibration_error
         ),
-        "risk_coverage": quality.risk_coverage(risk.coverage, risk.accuracy),
+        "risk_coverage": quality.risk_coverage(*metrics.risk_coverage(answers.confidences, answers.correct)),
     }
     if examples.images[0].size == 2:
         pictures["decision_regions"] = quality.decision_regions(
@@ -103,11 +93,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation, model: Model, example
 
 def metrics_json(evaluation: Evaluation) -> str:
     """Return the text of metrics.json."""
-    return json.dumps(_rounded(evaluation), indent=2) + "\n"
+    return json.dumps(evaluation.numbers, indent=2) + "\n"
 
 
 def _findings(evaluation: Evaluation) -> dict[str, Any]:
-    numbers, bands = _rounded(evaluation), evaluation.bands
+    numbers, bands = evaluation.numbers, evaluation.bands
     return {
         "metrics": numbers,
         "tags": {
@@ -121,16 +111,3 @@ def _findings(evaluation: Evaluation) -> dict[str, Any]:
         ),
         "notes": list(evaluation.words),
     }
-
-
-def _rounded(evaluation: Evaluation) -> dict[str, float]:
-    """Return the numbers with seven digits: enough for 1 of 10,000 images, without the noise."""
-    return {name: round(value, 7) for name, value in evaluation.numbers.items()}
-
-
-def _write_csv(path: Path, header: str, *columns: Any) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header.split())
-    writer.writerows(zip(*columns, strict=True))
-    write_atomically(path, text.getvalue())

@@ -7,18 +7,13 @@ top and the left. The same is done here: a margin of one pixel would cost 15 poi
 original, the other rounding 2 (softmax regression, 1,000 test images enlarged onto a white page).
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:  # Pillow is imported where a picture is read: nothing else needs it
-    from PIL.Image import Image
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 WORKING_SIZE = 512  # pixels on the longer side: ample for 28, and bounds the time that a large photograph takes
@@ -49,8 +44,6 @@ def read_picture(path: Path, example_shape: tuple[int, ...]) -> Picture:
     FileNotFoundError if there is no such file, ValueError if it is no whole picture, is larger than Pillow's limit
     against decompression bombs (89 million pixels), shows one flat colour, or the model does not take images.
     """
-    from PIL import Image, ImageFilter
-
     if len(example_shape) != 2:
         raise ValueError(f"the model takes features of shape {example_shape}, not grey images; it cannot see {path}")
     image, notes = _open(path)
@@ -83,10 +76,8 @@ def read_picture(path: Path, example_shape: tuple[int, ...]) -> Picture:
     return Picture(np.array(image), seen, tuple(notes))
 
 
-def _open(path: Path) -> tuple[Image, list[str]]:
+def _open(path: Path) -> tuple[Image.Image, list[str]]:
     """Return the picture upright, opaque, in mode L or RGB and WORKING_SIZE at most, and what was done for it."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}; give the path of a PNG or JPEG picture")
     if path.is_dir():
@@ -119,13 +110,11 @@ def _open(path: Path) -> tuple[Image, list[str]]:
     return image, notes
 
 
-def _fit(image: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _fit(image: Image.Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Resize a grey image to fill `shape` (H, W) on one side, centred on black on the other."""
-    from PIL.Image import Resampling
-
     scale = min(shape[0] / image.height, shape[1] / image.width)
     height, width = (max(1, round(side * scale)) for side in (image.height, image.width))
     seen = np.zeros(shape, dtype=np.uint8)
     top, left = (shape[0] - height + 1) // 2, (shape[1] - width + 1) // 2
-    seen[top : top + height, left : left + width] = np.asarray(image.resize((width, height), Resampling.LANCZOS))
+    seen[top : top + height, left : left + width] = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
     return seen

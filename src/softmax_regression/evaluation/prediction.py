@@ -1,7 +1,5 @@
 """The predict stage: what the model says about single test images, as grids that are the same images in every run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from softmax_regression.artifacts.model import Model

@@ -1,7 +1,5 @@
 """Pictures of a training: its curves as the book draws them and larger, and the weights, epoch by epoch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

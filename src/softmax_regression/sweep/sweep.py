@@ -6,8 +6,6 @@ and the seed that params.yaml has: all training images then serve, and the repor
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import shlex
@@ -17,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softmax_regression.artifacts.experiment import Experiment, describe, digest, experiment_name
+from softmax_regression.artifacts.experiment import describe, digest, experiment_name
 from softmax_regression.artifacts.outcome import History
 from softmax_regression.data.datasets import FOLDER, load, read_report
-from softmax_regression.files import write_atomically
+from softmax_regression.files import write_atomically, write_csv
 from softmax_regression.lineage.provenance import config_key, origin_here
 from softmax_regression.progress import Progress
 from softmax_regression.sweep import plan
@@ -28,7 +26,6 @@ from softmax_regression.sweep.plan import Configuration
 from softmax_regression.tables import text_table
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.record import ERROR
-from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 from softmax_regression.training.devices import resolved
 
@@ -38,17 +35,9 @@ if TYPE_CHECKING:
 LARGEST_PASS = 64  # more in one matrix product is no faster, and their arrays leave the cache
 SHOWN = 10
 NOT_IN_PATCH = ("data.validation_size", "train.seed")  # how the choice was made, not what was chosen
-# What experiment_name contains, or what is the same in all runs of a sweep.
-_NAMED = {"data": {"name", "validation_size"}, "train": {"epochs", "batch_size", "seed"}}
-_NAMED["optimizer"] = {"learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_epochs"}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One configuration with one seed, and what came of it."""
-
-    configuration: Configuration
-    outcome: ReplicaOutcome
+# Of dotted keys, the last names of those that experiment_name contains, or that all runs of a sweep share.
+_NAMED = {"name", "validation_size", "epochs", "batch_size", "seed"}
+_NAMED |= {"learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_epochs"}
 
 
 @dataclass(frozen=True)
@@ -61,18 +50,24 @@ class Ranked:
     loss: float
     failure: str | None
 
+    def cells(self, digits: int) -> list[str]:
+        """Return the three figures for a table; one that there is not is empty."""
+        figures = (self.accuracy, self.deviation, self.loss)
+        return ["" if math.isnan(value) else f"{value:.{digits}f}" for value in figures]
+
 
 def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, output: Path) -> str:
     """Train, record and rank `configurations`, each with `seeds` seeds; return what came out, as text.
 
-    Writes table.csv and best.yaml, a patch of params.yaml, into `output`. Raises FileNotFoundError when there are no
-    data, RuntimeError when there is no store, before anything is computed, or when no configuration has stayed finite.
+    Writes table.csv and best.yaml, a patch of params.yaml, into `output`. Before anything is computed it raises
+    FileNotFoundError when there are no data, ValueError when they are another data set's, RuntimeError when there is no
+    store; afterwards RuntimeError when no configuration has stayed finite.
     """
-    report = read_report(root / FOLDER)
-    store = RunStore.open(root)
     data = configurations[0].params.data.name
+    report = read_report(root / FOLDER, data)
     everything = plan.with_seeds(configurations, seeds)
     groups = plan.passes(everything, LARGEST_PASS)
+    store = RunStore.open(root)
     name = f"sweep of {len(everything)} {data}"
     origin = origin_here(root)
     tags = {**origin.tags, "data": data, "mlflow.source.name": "softmax-regression sweep", "sweep": name}
@@ -86,15 +81,15 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
         parent.log_text(origin.diff, "code.diff")
         parent.log_text(origin.params, "params.yaml")
         child_tags = tags | {"mlflow.parentRunId": parent.run_id}
-        trained: list[Trained] = []
+        trained: list[tuple[Configuration, ReplicaOutcome]] = []
         for number, group in enumerate(groups, 1):
             print(f"pass {number}/{len(groups)}: {len(group)} configurations", flush=True)
             done = train_pass(root, group)
-            for one in done:
-                _record(store, one, _experiment(one.configuration, report), child_tags)
+            for configuration, outcome in done:
+                _record(store, configuration, outcome, report, child_tags)
             trained += done
         ranking = rank(trained)
-        write_atomically(output / "table.csv", table(ranking))
+        _write_table(output / "table.csv", ranking)
         parent.log_file(output / "table.csv")
         if ranking[0].failure:
             raise RuntimeError(f"no configuration stayed finite; the first: {ranking[0].failure}")
@@ -104,13 +99,13 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
     return summary(ranking, output, store.ui_command())
 
 
-def train_pass(root: Path, group: Sequence[Configuration]) -> list[Trained]:
+def train_pass(root: Path, group: Sequence[Configuration]) -> list[tuple[Configuration, ReplicaOutcome]]:
     """Train the configurations of one pass together, on the training images without those held out."""
     from softmax_regression.sweep.replicas import fit_together  # torch takes seconds; mistakes are reported before
 
     params = group[0].params
     dataset = load(root / FOLDER, params.data.name, size=params.data.resize)
-    training, held_out, what = dataset.split(params.data.validation_size, params.train.seed)
+    training, (what, held_out) = dataset.split(params.data.validation_size, params.train.seed)
     with Progress(params.train.epochs) as progress:
 
         def after_epoch(outcomes: Sequence[ReplicaOutcome]) -> None:
@@ -129,31 +124,20 @@ def train_pass(root: Path, group: Sequence[Configuration]) -> list[Trained]:
             settings=params.train,
             on_epoch=after_epoch,
         )
-    return [Trained(configuration, outcome) for configuration, outcome in zip(group, outcomes, strict=True)]
+    return list(zip(group, outcomes, strict=True))
 
 
-def rank(trained: Sequence[Trained]) -> list[Ranked]:
+def rank(trained: Sequence[tuple[Configuration, ReplicaOutcome]]) -> list[Ranked]:
     """Order the configurations: highest mean validation accuracy first, of equal ones the lowest loss; failed last.
 
     The figures are those after the last epoch, as the pipeline's model is that of the last epoch.
     """
-    by_changes: dict[str, list[Trained]] = {}
-    for one in trained:
-        by_changes.setdefault(repr(one.configuration.changes), []).append(one)
-    ranked = [_over_seeds(seeds) for seeds in by_changes.values()]
+    by_changes: dict[str, tuple[Mapping[str, Any], list[ReplicaOutcome]]] = {}
+    for configuration, outcome in trained:
+        changes = configuration.changes
+        by_changes.setdefault(repr(changes), (changes, []))[1].append(outcome)
+    ranked = [_over_seeds(changes, seeds) for changes, seeds in by_changes.values()]
     return sorted(ranked, key=lambda one: (one.failure is not None, -one.accuracy, one.loss))
-
-
-def table(ranking: Sequence[Ranked]) -> str:
-    """Return the ranking as CSV: rank, the axes, then the figures."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = ["validation_accuracy", "validation_accuracy_sd", "validation_loss", "failure"]
-    writer.writerow(["rank", *ranking[0].changes, *figures])
-    for number, one in enumerate(ranking, 1):
-        cells = [_cell(value) for value in (one.accuracy, one.deviation, one.loss)]
-        writer.writerow([number, *one.changes.values(), *cells, one.failure or ""])
-    return text.getvalue()
 
 
 def best_yaml(changes: Mapping[str, Any]) -> str:
@@ -176,11 +160,7 @@ def summary(ranking: Sequence[Ranked], output: Path, look: str) -> str:
     varying = [key for key in ranking[0].changes if len({repr(one.changes[key]) for one in ranking}) > 1]
     header = ["rank", *(key.rpartition(".")[2] for key in varying), "validation accuracy", "sd", "loss"]
     rows = [
-        [
-            str(number),
-            *(str(one.changes[key]) for key in varying),
-            *(_cell(v, 4) for v in (one.accuracy, one.deviation, one.loss)),
-        ]
+        [str(number), *(str(one.changes[key]) for key in varying), *one.cells(digits=4)]
         for number, one in enumerate(ranking[:SHOWN], 1)
     ]
     failed = sum(one.failure is not None for one in ranking)
@@ -190,48 +170,47 @@ def summary(ranking: Sequence[Ranked], output: Path, look: str) -> str:
     return "\n".join([*lines, f"  {command(ranking[0].changes)}"])
 
 
+def _write_table(path: Path, ranking: Sequence[Ranked]) -> None:
+    """Write the ranking as CSV: rank, the axes, then the figures."""
+    figures = ["validation_accuracy", "validation_accuracy_sd", "validation_loss", "failure"]
+    rows = ([i, *one.changes.values(), *one.cells(digits=6), one.failure] for i, one in enumerate(ranking, 1))
+    write_csv(path, ["rank", *ranking[0].changes, *figures], rows)
+
+
 def _chosen(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in changes.items() if key not in NOT_IN_PATCH}
 
 
-def _experiment(one: Configuration, report: Mapping[str, Any]) -> Experiment:
+def _record(
+    store: RunStore, one: Configuration, outcome: ReplicaOutcome, report: Mapping[str, Any], tags: Mapping[str, str]
+) -> None:
+    """Make the full run of one configuration: params, curves, final figures; FAILED where it did not stay finite."""
     params = one.params
     train = params.train.model_copy(update={"device": resolved(params.train.device)})
-    return describe(params.data, params.model, params.optimizer, train, report)
-
-
-def _record(store: RunStore, one: Trained, experiment: Experiment, tags: Mapping[str, str]) -> Run:
-    """Make the full run of one configuration: params, curves, final figures; FAILED where it did not stay finite."""
-    dotted = [(key.split("."), value) for key, value in one.configuration.changes.items()]
-    unnamed = [f"{key[-1]}{value}" for key, value in dotted if key[-1] not in _NAMED.get(key[0], ())]
+    experiment = describe(params.data, params.model, params.optimizer, train, report)
+    last_names = {key.rpartition(".")[2]: value for key, value in one.changes.items()}
+    unnamed = [f"{key}{value}" for key, value in last_names.items() if key not in _NAMED]
     name = " ".join([experiment_name(experiment.params), *unnamed])
     own_key = digest(f"sweep {config_key(experiment)}")  # a sweep's runs are no attempts at a pipeline's
     run = store.start_run(name, own_key, stage_logs.run_params(experiment), tags)
-    if one.outcome.history:
-        history = History("validation", tuple(one.outcome.history))
+    if outcome.history:
+        history = History("validation", tuple(outcome.history))
         rows = [history.named(row) for row in history.epochs]
-        final = {} if one.outcome.failure else stage_logs.final_training_metrics(history)
+        final = {} if outcome.failure else stage_logs.final_training_metrics(history)
         run.log_steps([*((int(row["epoch"]), stage_logs.curve_metrics(row)) for row in rows), (0, final)])
-    if one.outcome.failure:
-        run.set_tags({ERROR: one.outcome.failure})
-    run.finish("FAILED" if one.outcome.failure else "FINISHED")
-    return run
+    if outcome.failure:
+        run.set_tags({ERROR: outcome.failure})
+    run.finish("FAILED" if outcome.failure else "FINISHED")
 
 
-def _over_seeds(seeds: Sequence[Trained]) -> Ranked:
-    changes = seeds[0].configuration.changes
-    failure = next((one.outcome.failure for one in seeds if one.outcome.failure), None)
-    if failure:
+def _over_seeds(changes: Mapping[str, Any], seeds: Sequence[ReplicaOutcome]) -> Ranked:
+    if failure := next((one.failure for one in seeds if one.failure), None):
         return Ranked(changes, math.nan, math.nan, math.nan, failure)
-    last = [one.outcome.history[-1] for one in seeds]
+    last = [one.history[-1] for one in seeds]
     accuracies = [row.held_out_accuracy for row in last]
     deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else math.nan
     loss = statistics.fmean(row.held_out_loss for row in last)
     return Ranked(changes, statistics.fmean(accuracies), deviation, loss, None)
-
-
-def _cell(value: float, digits: int = 6) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _plain(value: object) -> str:

@@ -6,8 +6,6 @@ trajectory is the plain one and Lightning's own cost is paid once a chunk.
 Shapes: B batch, D features, K classes.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -47,8 +45,10 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         implementation: Implementation,
         optimizer: OptimizerParams,
         total_epochs: int,
+        steps_per_epoch: int,
         held_out: HeldOut,
         on_epoch: OnEpoch,
+        checkpoint: Path | None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -56,8 +56,10 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.model = implementation.model
         self.settings = optimizer
         self.total_epochs = total_epochs
+        self.steps_per_epoch = steps_per_epoch
         self.held_out = held_out
         self.on_epoch = on_epoch
+        self.checkpoint = checkpoint
         self.epochs: list[Epoch] = []
         self.snapshots: dict[int, Tensor] = {0: self._weight()}
 
@@ -78,12 +80,19 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         first_step = self.trainer.global_step
         batch_losses = []
         for step, (features, labels) in enumerate(chunk, first_step):
-            self._set_learning_rate(optimizer, step)
+            # A pure function of the step's number, so that resuming needs no state.
+            self._learning_rate = learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = self._learning_rate
             losses, correct = self.implementation.step(optimizer, features, labels)
             batch_losses.append(self.training_sums.add(losses, correct))
         finite = torch.stack(batch_losses).isfinite()
         if not finite.all():
-            self._stop(first_step + int((~finite).nonzero()[0]))
+            epoch, batch = divmod(first_step + int((~finite).nonzero()[0]), self.steps_per_epoch)
+            raise RuntimeError(
+                f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
+                f"{self._learning_rate:g}: {self.implementation.remedy}"
+            )
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums over the examples that are not trained on."""
@@ -96,7 +105,10 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.held_out_sums.add(self.implementation.losses(logits, labels), is_correct(logits, labels))
 
     def on_train_epoch_end(self) -> None:
-        """Add the epoch's figures, which Lightning's validation has completed, and report the history."""
+        """Add the epoch's figures, which Lightning's validation has completed, report the history, keep the state.
+
+        The checkpoint is written in one step: a kill leaves the old file or the new one.
+        """
         epoch = self.current_epoch + 1
         self.epochs.append(
             Epoch(
@@ -111,6 +123,9 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         if epoch in snapshot_epochs(self.total_epochs):
             self.snapshots[epoch] = self._weight()
         self.on_epoch(self._history())
+        if self.checkpoint:
+            with atomic_path(self.checkpoint) as temporary:
+                self.trainer.save_checkpoint(temporary)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what has been measured, so that a resumed training ends with the whole curve."""
@@ -133,42 +148,8 @@ class SoftmaxRegressionTraining(pl.LightningModule):
     def _history(self) -> History:
         return History(self.held_out, tuple(self.epochs))
 
-    def _set_learning_rate(self, optimizer: Any, step: int) -> None:
-        """Set the rate of this step: a pure function of its number, so that resuming needs no state."""
-        self._learning_rate = learning_rate(self.settings, step, self._steps_per_epoch, self.total_epochs)
-        for group in optimizer.param_groups:
-            group["lr"] = self._learning_rate
-
-    @property
-    def _steps_per_epoch(self) -> int:
-        batches = self.trainer.train_dataloader
-        assert isinstance(batches, Minibatches)
-        return batches.steps_per_epoch
-
     def _weight(self) -> Tensor:
         return self.implementation.tensors()["weight"].to("cpu", copy=True)
-
-    def _stop(self, step: int) -> None:
-        epoch, batch = divmod(step, self._steps_per_epoch)
-        raise RuntimeError(
-            f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
-            f"{self._learning_rate:g}: {self.implementation.remedy}"
-        )
-
-
-class _KeepCheckpoint(pl.callbacks.Checkpoint):
-    """Writes the training's whole state after each epoch, in one step: a kill leaves the old file or the new one.
-
-    Lightning calls its Checkpoint callbacks last, so the module has added the epoch's figures.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save."""
-        with atomic_path(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
 
 
 def fit(
@@ -197,19 +178,19 @@ def fit(
     )
     held_out_batches = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
     implementation = build(model, training.images[0].size, num_classes, seed=settings.seed)
-    module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, what, on_epoch)
+    steps = training_batches.steps_per_epoch
     last = checkpoint / CHECKPOINT if checkpoint else None
+    module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, steps, what, on_epoch, last)
     with _without_notices():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
             logger=False,
-            enable_checkpointing=last is not None,
+            enable_checkpointing=False,  # the module keeps its own
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            callbacks=[_KeepCheckpoint(last)] if last else [],
         )
         resume = last if last and settings.resume and _is_readable(last) else None
         try:

@@ -1,7 +1,5 @@
 """One training by the solver that the params name, from a data set to an outcome."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +12,6 @@ from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.progress import Progress
 
-OnEpoch = Callable[[History], None]
-
 
 def solve(
     dataset: Dataset,
@@ -24,7 +20,7 @@ def solve(
     optimizer: OptimizerParams,
     train: TrainParams,
     *,
-    on_epoch: OnEpoch,
+    on_epoch: Callable[[History], None],
     checkpoint: Path | None,
 ) -> Outcome:
     """Train on `dataset` and return what came out; `on_epoch` is called with the history after each epoch.
@@ -32,7 +28,7 @@ def solve(
     `validation_size`: how many training examples are held out, see `Dataset.split`. `checkpoint`: see `lightning.fit`.
     Raises ValueError for params that the solver does not have, RuntimeError when the loss is not finite.
     """
-    training, held_out, what = dataset.split(validation_size, train.seed)
+    training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
         with without_collecting():  # seconds of imports, which the NumPy solver does not need
             from softmax_regression.training import lightning
@@ -43,10 +39,10 @@ def solve(
             on_epoch(history)
 
         if train.solver == "full_batch_numpy":
-            return _solve_full_batch(dataset, training, (what, held_out), model, optimizer, train, after_epoch)
+            return _solve_full_batch(dataset, training, held_out, model, optimizer, train, after_epoch)
         return lightning.fit(
             training,
-            (what, held_out),
+            held_out,
             scale=dataset.scale,
             num_classes=dataset.num_classes,
             model=model,
@@ -64,7 +60,7 @@ def _solve_full_batch(
     model: ModelParams,
     optimizer: OptimizerParams,
     train: TrainParams,
-    on_epoch: OnEpoch,
+    on_epoch: Callable[[History], None],
 ) -> Outcome:
     """Run the NumPy solver: an epoch is one step over all examples, the weights start at zero."""
     plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup_epochs": 0}
