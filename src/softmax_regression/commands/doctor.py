@@ -1,4 +1,4 @@
-"""what is wrong with the project, and how to fix it: git, DVC, Python, data, the store and the runs in it."""
+"""What is wrong with the project, and how to fix it: git, DVC, Python, data, the store and the runs in it."""
 
 import os
 import shutil
