@@ -9,7 +9,7 @@ from softmax_regression.artifacts.outcome import write_outcome
 from softmax_regression.data.datasets import load
 from softmax_regression.lineage.training_run import TrainingRun
 from softmax_regression.params import load_params
-from softmax_regression.training.devices import resolved
+from softmax_regression.training.devices import on_device_in_use
 from softmax_regression.training.solving import solve
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     """train.py DATA_FOLDER OUTPUT_FOLDER."""
     data, output = map(Path, sys.argv[1:3])
     params = load_params()
-    train = params.train.model_copy(update={"device": resolved(params.train.device)})
+    train = on_device_in_use(params.train)
     dataset = load(data, params.data.name, size=params.data.resize)
     experiment = describe(params.data, params.model, params.optimizer, train, dataset.report)
     with TrainingRun(experiment, train.resume) as run:

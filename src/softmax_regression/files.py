@@ -54,6 +54,11 @@ def existing(path: Path, remedy: str) -> Path:
     return path
 
 
+def text_of(path: Path) -> str:
+    """Return the text of a file; nothing where there is no such file."""
+    return path.read_text() if path.is_file() else ""
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     return _digest(path, "sha256")

@@ -5,6 +5,7 @@ one line that names the dotted key, what was found, and what to do.
 """
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -155,6 +156,11 @@ def flatten(sections: BaseModel | Mapping[str, Any], prefix: str = "") -> dict[s
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def plain(value: object) -> str:
+    """Return a value as params.yaml writes it and DVC reads it: true, null, 0.1; text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _explain(problem: dict[str, Any]) -> str:

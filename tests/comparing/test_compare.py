@@ -34,24 +34,6 @@ from softmax_regression.tracking.run_store import RunStore
 DIGITS = 1e-12
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with runs."""
-    return filled_project(tmp_path_factory.mktemp("compare"))
-
-
-@pytest.fixture(scope="module")
-def store(root: Path) -> RunStore:
-    """Its store."""
-    return RunStore.open(root)
-
-
-@pytest.fixture(scope="module")
-def two(store: RunStore, root: Path) -> Comparison:
-    """Learning rate 0.1 beside 0.5, three seeds of each in the store."""
-    return compare(store, root, [RATE_01, RATE_05])
-
-
 def correct(rate: float, seed: int) -> np.ndarray:
     """Return what this run has right, (N,) bool."""
     right = np.ones(N, bool)

@@ -14,12 +14,6 @@ from softmax_regression.tracking.run_store import RunStore
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
-    """A store with runs."""
-    return RunStore.open(filled_project(tmp_path_factory.mktemp("leaderboard")))
-
-
-@pytest.fixture(scope="module")
 def board(store: RunStore) -> Leaderboard:
     """The configurations by test accuracy."""
     return leaderboard(store, ACCURACY, top=20)

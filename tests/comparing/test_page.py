@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filled_project import RATE_01, RATE_05, RATE_09, filled_project
+from filled_project import RATE_01, RATE_05, RATE_09
 from PIL import Image
 
 from softmax_regression.comparing.compare import compare
@@ -57,18 +57,6 @@ class Reader(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str]]:
         """Return the attributes of every element of this kind."""
         return [attributes for found, attributes in self.elements if found == tag]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with runs."""
-    return filled_project(tmp_path_factory.mktemp("page"))
-
-
-@pytest.fixture(scope="module")
-def two(root: Path) -> Comparison:
-    """Learning rate 0.1 beside 0.5."""
-    return compare(RunStore.open(root), root, [RATE_01, RATE_05])
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,12 @@
 import dataclasses
 
 import numpy as np
-import pytest
-from filled_project import RATE_01, RATE_05, filled_project
+from filled_project import RATE_05
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing import rows
-from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison
 from softmax_regression.comparing.statistics import compare_configurations, compare_models
-from softmax_regression.tracking.run_store import RunStore
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Learning rate 0.1 beside 0.5."""
-    root = filled_project(tmp_path_factory.mktemp("rows"))
-    return compare(RunStore.open(root), root, [RATE_01, RATE_05])
 
 
 def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:

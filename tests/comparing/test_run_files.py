@@ -2,18 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-from filled_project import CLASS_NAMES, LABELS, NOT_EVALUATED, RATE_05, filled_project
+from filled_project import CLASS_NAMES, LABELS, NOT_EVALUATED, RATE_05
 
 from softmax_regression.comparing.run_files import RunFiles
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
-    """A store with runs."""
-    return RunStore.open(filled_project(tmp_path_factory.mktemp("files")))
 
 
 def named(store: RunStore, name: str) -> RunRecord:

@@ -14,12 +14,6 @@ from softmax_regression.tracking.run_store import RunStore
 DATA = {"train-images": "d1", "test-images": "d1"}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
-    """A store with runs."""
-    return RunStore.open(filled_project(tmp_path_factory.mktemp("seeds")))
-
-
 @pytest.fixture
 def live(store: RunStore) -> list[RunRecord]:
     """Its live runs, the newest first."""
@@ -112,8 +106,8 @@ def test_a_run_without_its_experiment_file_is_alone(live: list[RunRecord], tmp_p
     """Without the file it is not known to be of the same data, so it is no other's seed."""
 
     class Empty:
-        def artifacts(self, run_id: str, folder: str = "") -> list[str]:
-            return []
+        def download(self, run_id: str, artifact_path: str, destination: Path) -> Path:
+            raise FileNotFoundError
 
     groups = by_configuration(live, RunFiles(Empty(), tmp_path))  # type: ignore[arg-type]  # a store without files
     assert all(len(group) == 1 for group in groups)

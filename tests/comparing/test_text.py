@@ -3,23 +3,11 @@
 from pathlib import Path
 
 import pytest
-from filled_project import RATE_01, RATE_05, RATE_09, filled_project
+from filled_project import RATE_01, RATE_05, RATE_09
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.text import compare_text
 from softmax_regression.tracking.run_store import RunStore
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with runs."""
-    return filled_project(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def store(root: Path) -> RunStore:
-    """Its store."""
-    return RunStore.open(root)
 
 
 def test_two_runs_are_told_in_order(store: RunStore, root: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filled_project import RATE_01, RATE_05, RATE_09, filled_project
+from filled_project import RATE_01, RATE_05, RATE_09
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison
@@ -25,24 +25,6 @@ from softmax_regression.comparing.verdicts import (
     short_answer,
 )
 from softmax_regression.tracking.run_store import RunStore
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with runs."""
-    return filled_project(tmp_path_factory.mktemp("verdicts"))
-
-
-@pytest.fixture(scope="module")
-def store(root: Path) -> RunStore:
-    """Its store."""
-    return RunStore.open(root)
-
-
-@pytest.fixture(scope="module")
-def two(store: RunStore, root: Path) -> Comparison:
-    """Learning rate 0.1 beside 0.5."""
-    return compare(store, root, [RATE_01, RATE_05])
 
 
 def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:

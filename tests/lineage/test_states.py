@@ -70,7 +70,6 @@ def test_outputs_are_those_of_one_training(tmp_path: Path) -> None:
     """Whatever stages there are, train first; an evaluation of an older training does not belong to the state."""
     state = State("x", tmp_path, lock())
     assert state.outputs == {"train": "1.dir", "evaluate": "2.dir", "predict": "3.dir"}
-    assert state.tags == {"outputs.train": "1.dir", "outputs.evaluate": "2.dir", "outputs.predict": "3.dir"}
     assert set(State("x", tmp_path, lock(evaluated="0.dir")).outputs) == {"train", "predict"}
     new = {"deps": [{"path": "artifacts/train", "md5": "1.dir"}], "outs": [{"path": "artifacts/explain", "md5": "4"}]}
     explained = State("x", tmp_path, {"explain": new, **lock()})

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from softmax_regression.tracking import processes, ui
-from softmax_regression.tracking.client import Client, serve_ui
+from softmax_regression.tracking.client import Client, ModelParts, serve_ui
 from softmax_regression.tracking.record import ATTEMPT, CONFIG
 from softmax_regression.tracking.run_store import RunStore
 
@@ -178,14 +178,14 @@ def test_the_model_is_one_that_mlflow_loads(store: RunStore, tmp_path: Path) -> 
     save_file({"weight": np.ones((3, 4), np.float32)}, tmp_path / "model.safetensors")
     run = store.start_run("a", "c", {"p": 1})
     for writing in (run, store.continue_run(run.run_id)):  # the second time there is one
-        writing.log_model(
-            "model",
-            python_model=tmp_path / "model_code.py",
+        parts = ModelParts(
+            code=tmp_path / "model_code.py",
             artifacts={"weights": tmp_path / "model.safetensors"},
             input_example=np.zeros((1, 2, 2), np.float32),
             output_example=np.zeros((1, 3), np.float32),
             pip_requirements=["mlflow", "numpy", "safetensors"],
         )
+        writing.log_model("model", parts)
     assert run.finish(), run.lost
     (model,) = store.mlflow.search_logged_models([store.experiment_id])
     assert (model.name, model.source_run_id, str(model.status)) == ("model", run.run_id, "READY")

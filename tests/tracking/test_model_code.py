@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from scipy.special import softmax
 
 from softmax_regression.artifacts.model import read_model
 from softmax_regression.tracking import stage_logs
+from softmax_regression.tracking.client import ModelParts
 
 NAMES = ("T-shirt/top", "class", "Bag")  # one of them is also the name of a column
 SHAPE = (4, 3)
@@ -37,27 +38,18 @@ class SavedAsModel:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def log_model(
-        self,
-        name: str,
-        *,
-        python_model: Path,
-        artifacts: Mapping[str, Path],
-        input_example: np.ndarray,
-        output_example: Any,
-        pip_requirements: Sequence[str],
-    ) -> None:
+    def log_model(self, name: str, parts: ModelParts) -> None:
         """Save it under its name."""
         import mlflow.pyfunc
         from mlflow.models import infer_signature
 
         mlflow.pyfunc.save_model(
             self.folder / name,
-            python_model=str(python_model),
-            artifacts={key: str(path) for key, path in artifacts.items()},
-            signature=infer_signature(input_example, output_example),
-            input_example=input_example,
-            pip_requirements=list(pip_requirements),
+            python_model=str(parts.code),
+            artifacts={key: str(path) for key, path in parts.artifacts.items()},
+            signature=infer_signature(parts.input_example, parts.output_example),
+            input_example=parts.input_example,
+            pip_requirements=list(parts.pip_requirements),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from softmax_regression.tracking.client import ModelParts
 from softmax_regression.tracking.connection import StoreUnavailableError
 from softmax_regression.tracking.run import Run
 
@@ -167,9 +168,7 @@ def test_a_model_is_created_once(tmp_path: Path) -> None:
 
     shelf.__dict__["upload_model"] = upload
     example = np.zeros(1)
-    run.log_model(
-        "model", python_model=tmp_path, artifacts={}, input_example=example, output_example=example, pip_requirements=[]
-    )
+    run.log_model("model", ModelParts(tmp_path, {}, example, example, []))
     assert run.lost == "gone"
     assert run.finish()
     assert [call for call, *_ in shelf.calls].count("create_model") == 1

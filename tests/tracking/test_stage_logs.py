@@ -120,7 +120,7 @@ def test_a_training_is_recorded_from_its_folder(notes: Any, tmp_path: Path) -> N
         ),
         (("small test", DATA["test-images"][:16], "data/small"), {"context": "testing", "profile": {"num_rows": 4}}),
     ]
-    assert notes.of("log_model") == [("model",)]
+    assert [name for name, _ in notes.of("log_model")] == ["model"]
     assert notes.calls[-1] == ("set_tags", ({"outputs.train": md5_of_folder(tmp_path)},), {})
 
 
@@ -194,18 +194,19 @@ def test_the_model_is_logged_with_its_examples_and_requirements(notes: Any, tmp_
     """
     write_training(tmp_path)
     stage_logs.log_training(notes, tmp_path)
-    ((_, _, logged),) = [call for call in notes.calls if call[0] == "log_model"]
-    code = logged["python_model"]
+    ((name, parts),) = notes.of("log_model")
+    assert name == "model"
+    code = parts.code
     assert code.name == "model_code.py"
-    assert logged["artifacts"] == {
+    assert parts.artifacts == {
         "weights": tmp_path / "model.safetensors",
         "description": tmp_path / "model.json",
     }
-    np.testing.assert_array_equal(logged["input_example"], stage_logs._input_example(read_model(tmp_path)))
-    assert list(logged["output_example"].columns) == ["label", "class", "P(dark)", "P(bright)"]
+    np.testing.assert_array_equal(parts.input_example, stage_logs._input_example(read_model(tmp_path)))
+    assert list(parts.output_example.columns) == ["label", "class", "P(dark)", "P(bright)"]
     tree = ast.parse(code.read_text())
     imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     packages = {name.split(".")[0] for name in imports} - set(sys.stdlib_module_names)
-    assert {f"{name}=={version(name)}" for name in packages} == set(logged["pip_requirements"])
-    assert all(re.fullmatch(r"[a-z]+==\d[\w.]*", line) for line in logged["pip_requirements"])
+    assert {f"{name}=={version(name)}" for name in packages} == set(parts.pip_requirements)
+    assert all(re.fullmatch(r"[a-z]+==\d[\w.]*", line) for line in parts.pip_requirements)

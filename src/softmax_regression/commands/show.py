@@ -1,6 +1,5 @@
 """What a run is, and how to get the state of the project back that it came of."""
 
-import json
 import shlex
 import tempfile
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from softmax_regression.files import read_yaml
 from softmax_regression.lineage.naming import resolve
 from softmax_regression.lineage.provenance import params_at
 from softmax_regression.lineage.states import WORKSPACE
-from softmax_regression.params import flatten
+from softmax_regression.params import flatten, plain
 from softmax_regression.tracking.record import DVC_ALSO, REPRODUCED, REPRODUCES, RESTORED, RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -49,7 +48,7 @@ def way_back(root: Path, record: RunRecord, experiment: Experiment | None, dirty
     if then is None:
         return f"It came of commit {commit}, which is not in this repository: run `git fetch`, then this again."
     changes = " ".join(
-        f"-S {shlex.quote(f'{key}={_plain(value)}')}" for key, value in _changed(record, experiment, then)
+        f"-S {shlex.quote(f'{key}={plain(value)}')}" for key, value in _changed(record, experiment, then)
     )
     lines = [
         f"softmax-regression show {record.run_id} --diff > code.diff" if dirty else "",
@@ -95,7 +94,3 @@ def _changed(record: RunRecord, experiment: Experiment | None, then: dict[str, o
 
 def _read(text: str) -> Any:
     return None if text == "none" else read_yaml(text, "a param of the run")
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

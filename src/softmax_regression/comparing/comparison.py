@@ -4,7 +4,6 @@ compare.py fills it; verdicts.py, rows.py, text.py and page.py show it.
 Shapes: N test examples, K classes, S seeds.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from softmax_regression.comparing.statistics import (
     compare_models,
 )
 from softmax_regression.evaluation.metrics import Interval, wilson_interval
+from softmax_regression.params import plain
 from softmax_regression.tracking.record import RunRecord
 
 _LONGEST_HINT = 40
@@ -143,10 +143,7 @@ class Comparison:
         """Each param's value in each run, as params.yaml writes it; '-' where a run has no such param."""
         params = [run.experiment.params for run in self.runs]
         values = {key: [own.get(key, "-") for own in params] for key in sorted(set().union(*params))}
-        return {
-            key: tuple(value if isinstance(value, str) else json.dumps(value) for value in row)
-            for key, row in values.items()
-        }
+        return {key: tuple(map(plain, row)) for key, row in values.items()}
 
 
 def disagreement(a: ComparedRun, b: ComparedRun, num_classes: int, *, family: int) -> Disagreement:

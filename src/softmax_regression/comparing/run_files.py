@@ -13,8 +13,7 @@ from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.outcome import History, read_history
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
-
-PREDICTIONS = "evaluation/predictions.csv"
+from softmax_regression.tracking.stage_logs import PREDICTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +71,8 @@ class RunFiles:
     def _fetch(self, record: RunRecord, path: str) -> Path | None:
         key = record.run_id, path
         if key not in self._fetched:
-            held = path in self._store.artifacts(record.run_id, path.rpartition("/")[0])
-            self._fetched[key] = self._store.download(*key, self._folder / record.run_id) if held else None
+            try:
+                self._fetched[key] = self._store.download(*key, self._folder / record.run_id)
+            except FileNotFoundError:
+                self._fetched[key] = None
         return self._fetched[key]

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from softmax_regression.artifacts.experiment import Experiment, digest
-from softmax_regression.files import read_yaml
+from softmax_regression.files import read_yaml, text_of
 from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
 
 # What a run records apart, or what it writes; the rest of the difference to the commit is `code.diff`.
@@ -99,7 +99,7 @@ def origin_here(folder: Path = Path()) -> Origin:
         **{f"version.{name}": _version(name) for name in PACKAGES},
         **dvc_experiment_tags(),
     }
-    return Origin(tags, diff, _text(folder / "params.yaml"))
+    return Origin(tags, diff, text_of(folder / "params.yaml"))
 
 
 def origin_of_outputs(same_code: bool, folder: Path = Path(), base: str = "HEAD", revision: str = "") -> Origin:
@@ -111,7 +111,7 @@ def origin_of_outputs(same_code: bool, folder: Path = Path(), base: str = "HEAD"
     commit = git_commit(folder, base) if same_code else None
     diff = code_diff(folder, base, revision) if commit else ""
     recorded = ("show", f"{revision}:params.yaml")
-    params = git(*recorded, folder=folder, strip=False) if revision else _text(folder / "params.yaml")
+    params = git(*recorded, folder=folder, strip=False) if revision else text_of(folder / "params.yaml")
     return Origin(_code_tags(commit, diff), diff, params)
 
 
@@ -138,14 +138,10 @@ def _code_tags(commit: str | None, diff: str) -> dict[str, str]:
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
-def _text(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
-
-
 def _gpu() -> str:
     """Return the model of the first NVIDIA GPU, as its Linux driver names it, or "none"."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        if found := re.search(r"^Model:\s*(.+)$", _text(path), re.MULTILINE):
+        if found := re.search(r"^Model:\s*(.+)$", text_of(path), re.MULTILINE):
             return found[1].strip()
     return "none"
 
@@ -159,5 +155,5 @@ def _version(name: str) -> str:
 
 def _processor() -> str:
     """Return the processor's name; platform.processor() is empty on most Linux systems."""
-    names = re.findall(r"^model name\s*:\s*(.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    names = re.findall(r"^model name\s*:\s*(.+)$", text_of(Path("/proc/cpuinfo")), re.MULTILINE)
     return names[0] if names else platform.processor() or platform.machine()

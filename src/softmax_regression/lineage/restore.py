@@ -110,8 +110,8 @@ def restore(
 def _cut_off(store: RunStore, experiment: Experiment, train: Path) -> RunRecord | None:
     """Return the newest run that ended before its outputs were recorded and whose curves agree with the history."""
     history = read_history(train / "history.csv")
-    curves = [(row.epoch, stage_logs.curve_metrics(history.named(row))) for row in history.epochs]
-    known = {(name, epoch, value) for epoch, row in curves for name, value in row.items()}
+    steps = stage_logs.curve_steps(history)
+    known = {(name, epoch, value) for epoch, row in steps for name, value in row.items()}
     for record in store.attempts(config_key(experiment)):
         if record.status in ("KILLED", "FAILED"):
             names = sorted(name for name in record.metrics if name.startswith("curves/"))

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from softmax_regression.artifacts.experiment import Experiment, parse_experiment
-from softmax_regression.files import md5_of, md5_of_folder, read_yaml
+from softmax_regression.files import md5_of, md5_of_folder, read_yaml, text_of
 from softmax_regression.lineage.provenance import git, git_commit
 from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
-from softmax_regression.tracking.stage_logs import outputs_tag
 
 ARTIFACTS = "artifacts"  # the output of a stage is the folder artifacts/<stage>
 TRAIN = f"{ARTIFACTS}/train"
@@ -50,11 +49,6 @@ class State:
             if digest and self.digest(stage, "deps", TRAIN) == train:  # or it is about an older training
                 found[stage] = digest
         return found
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The digests of the outputs under the tags that a run has them."""
-        return {outputs_tag(stage): digest for stage, digest in self.outputs.items()}
 
     @property
     def dvc_tags(self) -> dict[str, str]:
@@ -113,8 +107,7 @@ class State:
 
 def workspace(root: Path) -> State:
     """Return the state of the workspace."""
-    lock = root / "dvc.lock"
-    return State(WORKSPACE, root, _stages(lock.read_text() if lock.is_file() else ""))
+    return State(WORKSPACE, root, _stages(text_of(root / "dvc.lock")))
 
 
 def at(root: Path, name: str) -> State:

@@ -20,6 +20,7 @@ from softmax_regression.artifacts.outcome import History
 from softmax_regression.data.datasets import FOLDER, load, read_report
 from softmax_regression.files import write_atomically, write_csv
 from softmax_regression.lineage.provenance import config_key, origin_here
+from softmax_regression.params import plain
 from softmax_regression.progress import Progress
 from softmax_regression.sweep import plan
 from softmax_regression.sweep.plan import Configuration
@@ -27,7 +28,7 @@ from softmax_regression.tables import text_table
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.record import ERROR
 from softmax_regression.tracking.run_store import RunStore
-from softmax_regression.training.devices import resolved
+from softmax_regression.training.devices import on_device_in_use
 
 if TYPE_CHECKING:
     from softmax_regression.sweep.replicas import ReplicaOutcome
@@ -144,14 +145,14 @@ def best_yaml(changes: Mapping[str, Any]) -> str:
     """Return the params patch: the chosen values, nested as in params.yaml, under the command that takes them."""
     lines = [f"# {command(changes)}"]
     for section, values in plan.patch(_chosen(changes)).items():
-        lines += [f"{section}:", *(f"  {name}: {_plain(value)}" for name, value in values.items())]
+        lines += [f"{section}:", *(f"  {name}: {plain(value)}" for name, value in values.items())]
     return "\n".join([*lines, ""])
 
 
 def command(changes: Mapping[str, Any]) -> str:
     """Return the `dvc exp run` command that trains and tests the chosen configuration through the pipeline."""
     return "dvc exp run" + "".join(
-        f" -S {shlex.quote(f'{key}={_plain(value)}')}" for key, value in _chosen(changes).items()
+        f" -S {shlex.quote(f'{key}={plain(value)}')}" for key, value in _chosen(changes).items()
     )
 
 
@@ -186,8 +187,7 @@ def _record(
 ) -> None:
     """Make the full run of one configuration: params, curves, final figures; FAILED where it did not stay finite."""
     params = one.params
-    train = params.train.model_copy(update={"device": resolved(params.train.device)})
-    experiment = describe(params.data, params.model, params.optimizer, train, report)
+    experiment = describe(params.data, params.model, params.optimizer, on_device_in_use(params.train), report)
     last_names = {key.rpartition(".")[2]: value for key, value in one.changes.items()}
     unnamed = [f"{key}{value}" for key, value in last_names.items() if key not in _NAMED]
     name = " ".join([experiment_name(experiment.params), *unnamed])
@@ -195,9 +195,8 @@ def _record(
     run = store.start_run(name, own_key, stage_logs.run_params(experiment), tags)
     if outcome.history:
         history = History("validation", tuple(outcome.history))
-        rows = [history.named(row) for row in history.epochs]
         final = {} if outcome.failure else stage_logs.final_training_metrics(history)
-        run.log_steps([*((int(row["epoch"]), stage_logs.curve_metrics(row)) for row in rows), (0, final)])
+        run.log_steps([*stage_logs.curve_steps(history), (0, final)])
     if outcome.failure:
         run.set_tags({ERROR: outcome.failure})
     run.finish("FAILED" if outcome.failure else "FINISHED")
@@ -211,8 +210,3 @@ def _over_seeds(changes: Mapping[str, Any], seeds: Sequence[ReplicaOutcome]) -> 
     deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else math.nan
     loss = statistics.fmean(row.held_out_loss for row in last)
     return Ranked(changes, statistics.fmean(accuracies), deviation, loss, None)
-
-
-def _plain(value: object) -> str:
-    """Return a value as both YAML and DVC read it."""
-    return value if isinstance(value, str) else json.dumps(value)

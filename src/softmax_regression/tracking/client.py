@@ -14,11 +14,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
 from softmax_regression.entry import without_collecting
+from softmax_regression.params import plain
 from softmax_regression.redaction import redact
 from softmax_regression.tracking import database, ui
 from softmax_regression.tracking.connection import (
@@ -32,6 +33,20 @@ from softmax_regression.tracking.record import RunRecord
 
 EXPERIMENT = "softmax-regression"
 Point: TypeAlias = tuple[str, int, float]  # a metric's name, step and value
+
+
+class ModelParts(NamedTuple):
+    """What an MLflow model is made of: its code is a file (no pickle), its data are `artifacts`.
+
+    The signature is that of the examples: arrays or tables whose first axis counts examples. With `pip_requirements`
+    given, MLflow need not load the model to find them out, which takes 10 s.
+    """
+
+    code: Path
+    artifacts: Mapping[str, Path]
+    input_example: np.ndarray
+    output_example: Any
+    pip_requirements: Sequence[str]
 
 
 class _Explaining:
@@ -190,7 +205,7 @@ class Client:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(name, value, timestamp, step) for name, step, value in points]
-        settings = [Param(name, redact(_plain(value))) for name, value in (params or {}).items()]
+        settings = [Param(name, redact(plain(value))) for name, value in (params or {}).items()]
         labels = [RunTag(name, redact(value)) for name, value in (tags or {}).items()]
         while metrics or settings or labels:
             self.mlflow.log_batch(run_id, metrics[:800], settings[:100], labels[:100], synchronous=True)
@@ -248,20 +263,8 @@ class Client:
         )
         return str(model.model_id)
 
-    def upload_model(
-        self,
-        run_id: str,
-        model_id: str,
-        python_model: Path,
-        artifacts: Mapping[str, Path],
-        input_example: np.ndarray,
-        output_example: Any,
-        pip_requirements: Sequence[str],
-    ) -> None:
-        """Fill a model's entry with its files and link it to the run; see `Run.log_model`.
-
-        With `pip_requirements` given, MLflow need not load the model to find them out, which takes 10 s.
-        """
+    def upload_model(self, run_id: str, model_id: str, parts: ModelParts) -> None:
+        """Fill a model's entry with its files and link it to the run."""
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         with _explained(self.uri), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -271,11 +274,11 @@ class Client:
 
             pyfunc.save_model(
                 f"{folder}/model",
-                python_model=str(python_model),
-                artifacts={key: str(path) for key, path in artifacts.items()},
-                signature=infer_signature(input_example, output_example),
-                input_example=input_example,
-                pip_requirements=list(pip_requirements),
+                python_model=str(parts.code),
+                artifacts={key: str(path) for key, path in parts.artifacts.items()},
+                signature=infer_signature(parts.input_example, parts.output_example),
+                input_example=parts.input_example,
+                pip_requirements=list(parts.pip_requirements),
                 mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
             )
             self.mlflow.log_model_artifacts(model_id, f"{folder}/model")
@@ -357,11 +360,6 @@ def _record(run: Any) -> RunRecord:
         metrics=run.data.metrics,
         tags=run.data.tags,
     )
-
-
-def _plain(value: object) -> str:
-    """Return a param as YAML and JSON write it (true, null, 0.1), so that the UI sorts numbers as numbers."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _user() -> str:

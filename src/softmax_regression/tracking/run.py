@@ -5,12 +5,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
+from typing import Self
 
 from softmax_regression.redaction import redact
-from softmax_regression.tracking.client import Client, Point
+from softmax_regression.tracking.client import Client, ModelParts, Point
 from softmax_regression.tracking.connection import StoreUnavailableError, impatience
 from softmax_regression.tracking.record import ERROR
 
@@ -111,21 +109,8 @@ class Run:
         source = redact(source)
         self._send(lambda: self._client.log_dataset(self.run_id, name, digest, source, context, profile or {}))
 
-    def log_model(
-        self,
-        name: str,
-        *,
-        python_model: Path,
-        artifacts: Mapping[str, Path],
-        input_example: np.ndarray,
-        output_example: Any,
-        pip_requirements: Sequence[str],
-    ) -> None:
-        """Log an MLflow model: its code is the file `python_model` (no pickle), its data are `artifacts`.
-
-        The signature is that of the examples: arrays or tables whose first axis counts examples. A resumed or
-        continued run that has a model keeps that one.
-        """
+    def log_model(self, name: str, parts: ModelParts) -> None:
+        """Log an MLflow model. A resumed or continued run that has a model keeps that one."""
         created: list[str] = []  # a second try goes on with the model that the first one made
 
         def log() -> None:
@@ -133,9 +118,7 @@ class Run:
                 return
             if not created:
                 created.append(self._client.create_model(self.run_id, name))
-            self._client.upload_model(
-                self.run_id, created[0], python_model, artifacts, input_example, output_example, pip_requirements
-            )
+            self._client.upload_model(self.run_id, created[0], parts)
 
         self._send(log)
 

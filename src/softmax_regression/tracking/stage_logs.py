@@ -6,7 +6,6 @@ findings.json says ("metrics", "tags", "summary", "notes") is shown there.
 """
 
 import json
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import numpy as np
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.model import Model, read_model
 from softmax_regression.artifacts.outcome import History, read_history
-from softmax_regression.files import md5_of_folder
+from softmax_regression.files import md5_of_folder, text_of
+from softmax_regression.tracking.client import ModelParts
 from softmax_regression.tracking.run import Run
 
 # stage -> the run's folder for its files; that of another stage has its name
@@ -39,15 +39,17 @@ def run_params(experiment: Experiment) -> dict[str, object]:
     return {key: "none" if value is None else value for key, value in experiment.params.items()}
 
 
-def log_curves(run: Run, history: History, after: int = 0) -> None:
-    """Record the figures of the epochs later than `after`, step = epoch; what the run has is not recorded again."""
+def curve_steps(history: History, after: int = 0) -> list[tuple[int, dict[str, float]]]:
+    """Return (step, metrics) of the epochs later than `after`; charts are grouped by what stands before the slash."""
     rows = [history.named(row) for row in history.epochs if row.epoch > after]
-    run.log_steps([(int(row["epoch"]), curve_metrics(row)) for row in rows])
+    return [
+        (int(row["epoch"]), {f"curves/{name}": value for name, value in row.items() if name != "epoch"}) for row in rows
+    ]
 
 
-def curve_metrics(row: Mapping[str, float]) -> dict[str, float]:
-    """Return one epoch's figures under their MLflow names; charts are grouped by what stands before the slash."""
-    return {f"curves/{name}": value for name, value in row.items() if name != "epoch"}
+def log_curves(run: Run, history: History, after: int = 0) -> None:
+    """Record the figures of the epochs later than `after`; what the run has is not recorded again."""
+    run.log_steps(curve_steps(history, after))
 
 
 def final_training_metrics(history: History) -> dict[str, float]:
@@ -87,7 +89,7 @@ def log_stage(run: Run, stage: str, folder: Path) -> None:
     Files of one name replace each other, so a run shows the newest outputs of each stage.
     """
     name = FOLDERS.get(stage, stage)
-    findings = json.loads(_text(folder / "findings.json") or "{}")
+    findings = json.loads(text_of(folder / "findings.json") or "{}")
     run.log_metrics({f"final/{metric}": value for metric, value in findings.get("metrics", {}).items()})
     if "summary" in findings:
         run.set_description(_description(run.run_id, findings["summary"], findings.get("notes", [])))
@@ -110,7 +112,7 @@ def _description(run_id: str, summary: str, notes: list[str]) -> str:
 
 def _log_data(run: Run, folder: Path) -> None:
     """Record the data set as MLflow's inputs of the run."""
-    experiment, report = read_experiment(folder / "experiment.json"), json.loads(_text(folder / "data.json") or "{}")
+    experiment, report = read_experiment(folder / "experiment.json"), json.loads(text_of(folder / "data.json") or "{}")
     name = str(experiment.params["data.name"])
     for part in ("train", "test"):
         run.log_input_dataset(
@@ -125,14 +127,14 @@ def _log_data(run: Run, folder: Path) -> None:
 def _log_model(run: Run, folder: Path) -> None:
     """Record the model as MLflow knows models: with a signature, loadable and servable, without pickle."""
     model = read_model(folder)
-    run.log_model(
-        "model",
-        python_model=_MODEL_CODE,
+    parts = ModelParts(
+        code=_MODEL_CODE,
         artifacts={"weights": folder / "model.safetensors", "description": folder / "model.json"},
         input_example=_input_example(model),
         output_example=_output_example(model),
         pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas", "safetensors")],
     )
+    run.log_model("model", parts)
 
 
 def _input_example(model: Model) -> np.ndarray[Any, Any]:
@@ -150,7 +152,3 @@ def _output_example(model: Model) -> Any:
 
     chances = {f"P({name})": 1 / len(model.class_names) for name in model.class_names}
     return pd.DataFrame({"label": model.class_names[0], "class": 0} | chances, index=[0])
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""

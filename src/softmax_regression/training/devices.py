@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from softmax_regression.data.datasets import Examples
+from softmax_regression.params import TrainParams
 
 if TYPE_CHECKING:  # torch takes 1.5 s to import, which train.device: cpu need not wait for
     import torch
@@ -28,6 +29,11 @@ def device_named(name: str) -> torch.device:
 def resolved(name: str) -> str:
     """Return "cpu" or "cuda" for what the params name, so that "auto" is no experiment of its own."""
     return name if name == "cpu" else device_named(name).type
+
+
+def on_device_in_use(train: TrainParams) -> TrainParams:
+    """Return the params with "cpu" or "cuda" for what they name; see `resolved`."""
+    return train.model_copy(update={"device": resolved(train.device)})
 
 
 def tensors_on(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:
