@@ -14,7 +14,7 @@ NAMES = "a run's name or id, a DVC experiment, a commit, HEAD, workspace or best
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that `arguments` (default: the command line's) name."""
     options = _parser().parse_args(arguments)
-    entry.run(lambda: options.command(options))
+    entry.run(lambda: options.command(project_root(), options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,85 +64,83 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.run import run
 
-    print(run(project_root()))
+    print(run(root))
 
 
-def _ui(options: argparse.Namespace) -> None:
+def _ui(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.tracking.client import serve_ui
 
-    serve_ui(project_root(), host=options.host, port=options.port)
+    serve_ui(root, host=options.host, port=options.port)
 
 
-def _sync(options: argparse.Namespace) -> None:
+def _sync(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.lineage.sync import sync
 
-    for line in sync(project_root(), options.names):
+    for line in sync(root, options.names):
         print(line, flush=True)
 
 
-def _show(options: argparse.Namespace) -> None:
+def _show(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.show import difference, show
 
     if options.diff:
-        sys.stdout.buffer.write(difference(project_root(), options.run).encode(errors="surrogateescape"))
+        sys.stdout.buffer.write(difference(root, options.run))
     else:
-        print(show(project_root(), options.run))
+        print(show(root, options.run))
 
 
-def _doctor(options: argparse.Namespace) -> None:
+def _doctor(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.doctor import doctor
 
-    text, well = doctor(project_root())
+    text, well = doctor(root)
     print(text, flush=True)
     if not well:
         sys.exit(1)
 
 
-def _sweep(options: argparse.Namespace) -> None:
+def _sweep(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.params import load_params
     from softmax_regression.sweep.plan import parse_axis, plan
     from softmax_regression.sweep.sweep import run_sweep
 
-    root = project_root()
     axes = [parse_axis(text) for text in options.axes]
     configurations = plan(load_params(root / "params.yaml"), axes, options.random, options.draw_seed)
     print(run_sweep(root, configurations, options.seeds, root / "reports" / "sweep"))
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.comparing.compare import compare
     from softmax_regression.comparing.page import write_page
     from softmax_regression.comparing.text import compare_text
     from softmax_regression.tracking.run_store import RunStore
 
-    root = project_root()
     found = compare(RunStore.open(root), root, options.runs)
     page = write_page(found, options.page)
     print(compare_text(found))
     print(f"the same with curves and images: {page}")
 
 
-def _leaderboard(options: argparse.Namespace) -> None:
+def _leaderboard(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.comparing.leaderboard import leaderboard, leaderboard_text
     from softmax_regression.tracking.run_store import RunStore
 
-    print(leaderboard_text(leaderboard(RunStore.open(project_root()), options.metric, top=options.top)), end="")
+    print(leaderboard_text(leaderboard(RunStore.open(root), options.metric, top=options.top)), end="")
 
 
-def _predict(options: argparse.Namespace) -> None:
+def _predict(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.predict import predict_pictures
 
-    for line in predict_pictures(project_root(), options.pictures, options.run, options.output):
+    for line in predict_pictures(root, options.pictures, options.run, options.output):
         print(line, flush=True)
 
 
-def _parity(options: argparse.Namespace) -> None:
+def _parity(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.parity import parity_report
 
-    print(parity_report(project_root(), options.dtype, options.epochs, options.log))
+    print(parity_report(root, options.dtype, options.epochs, options.log))
 
 
 if __name__ == "__main__":

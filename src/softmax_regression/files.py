@@ -61,12 +61,14 @@ def text_of(path: Path) -> str:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    return _digest(path, "sha256")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file as 32 hexadecimal digits, as dvc.lock records it (no security rests on it)."""
-    return _digest(path, "md5")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def md5_of_folder(folder: Path) -> str:
@@ -106,8 +108,3 @@ def project_root() -> Path:
         if (folder / "dvc.yaml").is_file():
             return folder
     raise FileNotFoundError(f"no dvc.yaml in {here} or above it; run from inside the project")
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -8,14 +8,11 @@ HIDDEN = "***"
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"<>]*@")
 _SECRET_ARGUMENT = re.compile(
-    r"([?&][\w.-]*(?:password|token|secret|signature|credential|key)[\w.-]*=)[^&\s'\"<>#]+", re.IGNORECASE
+    r"(?i)([?&][\w.-]*(?:password|token|secret|signature|credential|key)[\w.-]*=)[^&\s'\"<>#]+"
 )
 # TOKENIZERS_PARALLELISM and MAX_TOKENS hold no secret, and hiding their values would hide plain numbers.
-_SECRET_NAME = re.compile(
-    r"PASSWORD|PASSWD|PASSPHRASE|TOKEN(?!IZ|S)|SECRET|CREDENTIAL|(ACCESS|API|PRIVATE)_?KEY", re.IGNORECASE
-)
-# Shorter values ("true", "0") are no secrets, and they occur in ordinary text.
-_SHORTEST_SECRET = 6
+_SECRET_NAME = re.compile(r"(?i)PASSWORD|PASSWD|PASSPHRASE|TOKEN(?!IZ|S)|SECRET|CREDENTIAL|(ACCESS|API|PRIVATE)_?KEY")
+_SHORTEST_SECRET = 6  # shorter values ("true", "0") are no secrets, and they occur in ordinary text
 
 
 def redact(text: str) -> str:

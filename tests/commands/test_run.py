@@ -28,12 +28,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Let no source be reached, and note DVC's commands, which all succeed, instead of running them."""
     noted: list[list[str]] = []
 
-    def note(command: list[str], root: Path) -> int:
-        noted.append(command[3:])  # without: python -m dvc
-        return 0
+    def note(root: Path, *arguments: str) -> bool:
+        noted.append([*arguments])
+        return True
 
     monkeypatch.setattr(run, "can_download", lambda *_, **__: False)
-    monkeypatch.setattr(run, "_call", note)
+    monkeypatch.setattr(run, "_dvc", note)
     return noted
 
 
@@ -74,7 +74,7 @@ def test_the_fall_back_always_asks_dvc(
     commit(root)
     monkeypatch.setattr(run, "summary", lambda root, outputs: f"summary of {outputs.relative_to(root)}")
     monkeypatch.setattr(states.State, "copy_outputs", lambda state, folder: folder.mkdir(parents=True))
-    monkeypatch.setattr(states, "at", lambda root, name: states.State(name, root, {}))
+    monkeypatch.setattr(states, "at", lambda root, name: states.State(name, root))
     asked = ["exp", "run", "--temp", "--name", "offline-digits", "--set-param", "data.name=digits"]
     assert run.run(root) == "summary of reports/offline-digits"
     assert calls == [asked]
@@ -97,7 +97,7 @@ def test_the_fall_back_needs_a_commit(root: Path, calls: list[list[str]], monkey
 def test_a_pipeline_that_fails_is_an_error(root: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is summed up after a stage that has failed, in the pipeline or in the fall-back."""
     commit(root)
-    monkeypatch.setattr(run, "_call", lambda command, root: 1)
+    monkeypatch.setattr(run, "_dvc", lambda *_: False)
     with pytest.raises(RuntimeError, match="the fall-back to digits stopped; the stage's message above says why"):
         run.run(root)
     monkeypatch.setattr(run, "can_download", lambda *_, **__: True)

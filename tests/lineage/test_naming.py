@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filled_project import (
@@ -19,6 +21,7 @@ from filled_project import (
 from scratch_project import commit, git, write_lock
 
 from softmax_regression.lineage.naming import best_run, find_record, resolve, resolve_all, state_named
+from softmax_regression.lineage.states import State, at
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -120,7 +123,7 @@ def test_a_word_means_the_same_run_in_every_command(store: RunStore, root: Path,
 def test_how_a_run_was_found_is_said_where_the_word_is_not_its_name(store: RunStore, root: Path) -> None:
     """A state and best are explained in a sentence; a name needs none."""
     found = resolve_all(store, root, ["workspace", "HEAD", "best", RATE_05])
-    assert [run.ref for run in found] == ["workspace", "HEAD", "best", RATE_05]
+    assert [run.record.name for run in found] == [SEED_2, SEED_1, RATE_09, RATE_05]
     assert [run.how for run in found[:2]] == [f"workspace is {SEED_2}", f"HEAD is {SEED_1}"]
     assert found[2].how.startswith(f"best is {RATE_09}: ")
     assert found[3].how == ""
@@ -188,6 +191,25 @@ def test_an_experiment_whose_run_was_cut_off_is_still_a_state(copy: tuple[RunSto
     keep_as_experiment(root, "cut-off")
     assert resolve(store, root, "cut-off").record.run_id == run.run_id
     assert state_named(store, root, "cut-off").name == "cut-off"
+
+
+def test_the_state_of_a_run_is_found_without_looking_into_others(
+    copy: tuple[RunStore, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC's view of a state takes its time: it is opened where dvc.lock has the digest that the run recorded."""
+    store, root = copy
+    run = next(run for run in store.runs() if run.name == RATE_09)
+    store.set_tags(run.run_id, {"outputs.train": at(root, "bare-dogs").outputs["train"]})
+    opened: list[str] = []
+    files = State._files
+
+    def noted(state: State) -> AbstractContextManager[Any]:
+        opened.append(state.name)
+        return files(state)
+
+    monkeypatch.setattr(State, "_files", noted)
+    assert state_named(store, root, RATE_09).name == "bare-dogs"
+    assert opened == ["bare-dogs"]
 
 
 def test_one_run_under_two_names_is_refused(store: RunStore, root: Path) -> None:

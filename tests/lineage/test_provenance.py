@@ -19,8 +19,6 @@ from softmax_regression.lineage.provenance import (
     dvc_experiment_tags,
     git_commit,
     origin_here,
-    origin_of_outputs,
-    params_at,
     weight_code,
 )
 
@@ -61,13 +59,6 @@ def test_a_dirty_tree_can_be_rebuilt_from_commit_and_difference(repository: Path
     assert (clone / "params.yaml").read_text() == "train: {seed: 0}\n"
 
 
-def test_params_of_a_commit_are_read_from_git(repository: Path) -> None:
-    """The params.yaml of a commit is read as it was; an unknown commit gives None."""
-    (repository / "params.yaml").write_text("train: {seed: 5}\n")
-    assert params_at("HEAD", repository) == {"train": {"seed": 0}}
-    assert params_at("0" * 40, repository) is None
-
-
 def test_outside_git_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an unpacked archive there is no commit and no difference, and the tags say so."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -89,32 +80,6 @@ def test_the_difference_does_not_depend_on_a_persons_settings(repository: Path) 
     for setting in ("color.ui always", "diff.noprefix true", "diff.external true"):
         git(repository, "config", *setting.split())
     assert plain == code_diff(repository)
-
-
-def test_outputs_made_before_have_the_commit_of_their_code(repository: Path) -> None:
-    """Where the code is still the one they were made with, commit and difference are known; else they are not."""
-    (repository / "src" / "a.py").write_text("x = 2\n")
-    known = origin_of_outputs(True, repository)
-    assert known.tags["git.commit"] == git(repository, "rev-parse", "HEAD")
-    assert known.tags["git.dirty"] == "true"
-    assert "+x = 2" in known.diff
-    assert known.params == "train: {seed: 0}\n"
-    unknown = origin_of_outputs(False, repository)
-    assert (unknown.tags["git.commit"], unknown.tags["git.dirty"], unknown.diff) == ("none", "unknown", "")
-
-
-def test_outputs_of_an_experiment_start_from_its_baseline(repository: Path) -> None:
-    """The code of DVC's experiment is described as its difference to the commit that it started from."""
-    base = git(repository, "rev-parse", "HEAD")
-    (repository / "src" / "a.py").write_text("x = 3\n")
-    (repository / "params.yaml").write_text("train: {seed: 4}\n")
-    git(repository, "commit", "--quiet", "-am", "as dvc exp run does")
-    revision = git(repository, "rev-parse", "HEAD")
-    git(repository, "checkout", "--quiet", base)
-    origin = origin_of_outputs(True, repository, base, revision)
-    assert origin.tags["git.commit"] == base
-    assert "+x = 3" in origin.diff
-    assert origin.params == "train: {seed: 4}\n"
 
 
 SAMPLE = '''"""A module."""

@@ -108,7 +108,7 @@ def test_a_run_that_was_cut_off_is_completed(store: RunStore, experiment: Experi
     killed = cut_off(experiment)
     curves = CURVES if same else tuple(replace(row, train_loss=2 * row.train_loss) for row in CURVES)
     trained = write_training(train, epochs=curves, test=experiment.params["test"])
-    run = restore(store, trained, train, Origin({}))
+    run = restore(store, trained, train, Origin({}), {})
     assert (run.run_id == killed) == same
     found = store.existing(run.run_id)
     assert found.live

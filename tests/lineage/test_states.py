@@ -12,7 +12,7 @@ from scratch_project import commit, git, write_lock, write_training
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.files import md5_of, md5_of_folder
-from softmax_regression.lineage.states import State, all_states, at, experiments, workspace
+from softmax_regression.lineage.states import all_states, at, experiments, workspace
 
 
 def lock(train: str = "1.dir", evaluated: str = "1.dir", predicted: str = "1.dir") -> dict[str, Any]:
@@ -68,18 +68,21 @@ def real(tmp_path: Path) -> tuple[Path, Experiment]:
 
 def test_outputs_are_those_of_one_training(tmp_path: Path) -> None:
     """Whatever stages there are, train first; an evaluation of an older training does not belong to the state."""
-    state = State("x", tmp_path, lock())
-    assert state.outputs == {"train": "1.dir", "evaluate": "2.dir", "predict": "3.dir"}
-    assert set(State("x", tmp_path, lock(evaluated="0.dir")).outputs) == {"train", "predict"}
+
+    def outputs(stages: dict[str, Any]) -> dict[str, str]:
+        write_stages(tmp_path, stages)
+        return workspace(tmp_path).outputs
+
+    assert outputs(lock()) == {"train": "1.dir", "evaluate": "2.dir", "predict": "3.dir"}
+    assert set(outputs(lock(evaluated="0.dir"))) == {"train", "predict"}
     new = {"deps": [{"path": "artifacts/train", "md5": "1.dir"}], "outs": [{"path": "artifacts/explain", "md5": "4"}]}
-    explained = State("x", tmp_path, {"explain": new, **lock()})
-    assert list(explained.outputs) == ["train", "explain", "evaluate", "predict"]
-    assert State("x", tmp_path, {}).outputs == {}
+    assert list(outputs({"explain": new, **lock()})) == ["train", "explain", "evaluate", "predict"]
+    assert outputs({}) == {}
 
 
-def test_a_digest_is_looked_up_by_stage_and_path(tmp_path: Path) -> None:
+def test_a_digest_is_looked_up_by_stage_and_path(root: Path) -> None:
     """What dvc.lock has of an output or a dependency, or None."""
-    state = State("x", tmp_path, lock())
+    state = workspace(root)
     assert state.digest("download", "outs", "data/prepared") == "0.dir"
     assert state.digest("evaluate", "deps", "artifacts/train") == "1.dir"
     assert state.digest("evaluate", "deps", "data/prepared") is None
@@ -87,10 +90,11 @@ def test_a_digest_is_looked_up_by_stage_and_path(tmp_path: Path) -> None:
 
 
 def test_the_workspace_is_its_lock_file(root: Path) -> None:
-    """No dvc.lock, or one torn by a merge conflict, is a state without outputs."""
+    """No dvc.lock, an empty one, or one torn by a merge conflict, is a state without outputs."""
     assert workspace(root).outputs["train"] == "1.dir"
-    (root / "dvc.lock").write_text("<<<<<<< HEAD\n: [\n")
-    assert workspace(root).outputs == {}
+    for text in ("<<<<<<< HEAD\n: [\n", "", "words", "schema: '2.0'\n"):
+        (root / "dvc.lock").write_text(text)
+        assert workspace(root).outputs == {}
     (root / "dvc.lock").unlink()
     assert workspace(root).outputs == {}
     with pytest.raises(ValueError, match=r"workspace: its dvc\.lock has no training; run `dvc repro`, and commit"):
@@ -167,14 +171,48 @@ def test_the_code_is_that_of_the_training_until_it_is_edited(real: tuple[Path, E
     assert at(root, "HEAD").has_code_of_training()
     shutil.rmtree(code)
     assert not workspace(root).has_code_of_training()
-    assert not State("x", root, {}).has_code_of_training()
+    write_stages(root, {})
+    assert not workspace(root).has_code_of_training()
+
+
+def test_outputs_have_the_commit_of_their_code(real: tuple[Path, Experiment]) -> None:
+    """While the code is the one that they were made with, commit and difference are known; else they are not."""
+    root, _ = real
+    (root / "src/other.py").write_text("y = 1\n")
+    (root / "params.yaml").write_text("train: {seed: 0}\n")
+    known = workspace(root).origin()
+    assert known.tags["git.commit"] == git(root, "rev-parse", "HEAD")
+    assert known.tags["git.dirty"] == "true"
+    assert "+y = 1" in known.diff
+    assert known.params == "train: {seed: 0}\n"
+    (root / "src/mathematics/a.py").write_text("x = 2\n")
+    unknown = workspace(root).origin()
+    assert (unknown.tags["git.commit"], unknown.tags["git.dirty"], unknown.diff) == ("none", "unknown", "")
+    assert unknown.params == known.params
+
+
+def test_outputs_of_an_experiment_start_from_its_baseline(real: tuple[Path, Experiment]) -> None:
+    """The code of DVC's experiment is described as its difference to the commit that it started from."""
+    root, _ = real
+    base = git(root, "rev-parse", "HEAD")
+    (root / "src/other.py").write_text("y = 3\n")
+    (root / "params.yaml").write_text("train: {seed: 4}\n")
+    git(root, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/tidal-wave", commit(root))  # as `dvc exp run` does
+    git(root, "reset", "--quiet", "--hard", base)
+    origin = at(root, "tidal-wave").origin()
+    assert origin.tags["git.commit"] == base
+    assert "+y = 3" in origin.diff
+    assert origin.params == "train: {seed: 4}\n"
 
 
 def test_a_lock_of_version_0_1_lists_single_files(real: tuple[Path, Experiment]) -> None:
     """Its code is compared file by file."""
     root, _ = real
-    path = root / "src/mathematics/a.py"
-    stages = {"train": {"deps": [{"path": "src/mathematics/a.py", "md5": md5_of(path)}]}}
-    assert State("x", root, stages).has_code_of_training()
-    stages["train"]["deps"].append({"path": "src/mathematics/gone.py", "md5": "0" * 32})
-    assert not State("x", root, stages).has_code_of_training()
+    content = json.loads((root / "dvc.lock").read_text())
+    deps = content["stages"]["train"]["deps"]
+    deps[:] = [{"path": "src/mathematics/a.py", "md5": md5_of(root / "src/mathematics/a.py")}]
+    (root / "dvc.lock").write_text(json.dumps(content))
+    assert workspace(root).has_code_of_training()
+    deps.append({"path": "src/mathematics/gone.py", "md5": "0" * 32})
+    (root / "dvc.lock").write_text(json.dumps(content))
+    assert not workspace(root).has_code_of_training()

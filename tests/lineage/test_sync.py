@@ -157,7 +157,7 @@ def test_a_dead_run_is_ended_and_a_cut_off_one_completed(project: Path) -> None:
     store = RunStore.open(project)
     experiment = read_experiment(project / "artifacts/train/experiment.json")
     run = store.start_run("small", config_key(experiment), {})
-    stage_logs.log_curves(run, History("test", CURVES[:1]))
+    run.log_steps(stage_logs.curve_steps(History("test", CURVES[:1])))
     host, boot, _, _ = processes.identity().split()
     store.set_tags(run.run_id, {processes.TAG: f"{host} {boot} 999999999 1"})  # above the largest process number
     assert list(sync(project)) == [

@@ -100,6 +100,24 @@ def test_sigterm_ends_the_run_as_ctrl_c_does(store: RunStore, experiment: Experi
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
+def test_a_start_that_fails_leaves_nothing_behind(experiment: Experiment, here: pytest.MonkeyPatch) -> None:
+    """Where the store does not take the run, SIGTERM means what it did, and the checkpoint is free for another."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("the store does not take it")
+
+    before = signal.getsignal(signal.SIGTERM)
+    failed = TrainingRun(experiment, resume=True)
+    with here.context() as patch:
+        patch.setattr(RunStore, "start_run", refuse)
+        with pytest.raises(RuntimeError, match="does not take it"), failed:
+            pytest.fail("it has begun")
+    assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True) as again:
+        assert again.checkpoint == failed.checkpoint
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_checkpoint_leads_back_to_its_run(store: RunStore, experiment: Experiment, resume: bool) -> None:
     """What left a checkpoint is gone on with, unless train.resume is false: then there is a second attempt."""
@@ -159,6 +177,5 @@ def test_no_store_is_an_error_before_any_work(experiment: Experiment, here: pyte
         raise RuntimeError("another process has held the lock")
 
     here.setattr(database, "exclusive", held)
-    here.setattr(signal, "signal", lambda *_: None)  # what would end with the process stays as it is
     with pytest.raises(RuntimeError, match="has held the lock"), TrainingRun(experiment, resume=True):
         pytest.fail("it has begun")

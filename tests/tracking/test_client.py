@@ -21,6 +21,7 @@ from PIL import Image
 
 from softmax_regression.tracking import processes, ui
 from softmax_regression.tracking.client import Client, ModelParts, serve_ui
+from softmax_regression.tracking.connection import StoreUnavailableError
 from softmax_regression.tracking.record import ATTEMPT, CONFIG
 from softmax_regression.tracking.run_store import RunStore
 
@@ -61,9 +62,7 @@ def test_a_new_store_is_where_a_bare_mlflow_ui_looks(root: Path) -> None:
     assert query(root, "SELECT name FROM experiments ORDER BY 1") == [("Default",), ("softmax-regression",)]
     name, value = ui.view_tag()
     assert query(root, f"SELECT value FROM experiment_tags WHERE key = '{name}'") == [(value,)]
-    store = RunStore.open(root)
-    assert store.ui_command() == "make ui"
-    assert store.ui_link() == ui.link("http://127.0.0.1:5000", store.experiment_id)
+    assert RunStore.open(root).ui_command() == "make ui"
 
 
 def test_another_experiment_is_named_by_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,34 +157,39 @@ def test_pictures_form_a_series_without_doubles(store: RunStore, tmp_path: Path)
 def test_data_sets_are_inputs(store: RunStore) -> None:
     """A data set is among the run's inputs, with its use, digest and facts."""
     run = store.start_run("a", "c", {})
-    run.log_input_dataset("digits train", "f" * 64, "data/digits", context="training", profile={"num_rows": 5})
+    run.log_dataset("digits train", "f" * 16, "data/digits", "training", {"num_rows": 5})
     (entry,) = store.mlflow.get_run(run.run_id).inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.dataset.profile) == (
         "digits train",
-        "f" * 36,
+        "f" * 16,
         '{"num_rows": 5}',
     )
     assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "training")]
+
+
+def small_model(folder: Path) -> ModelParts:
+    """Write the files of a model of 2 x 2 inputs and three outputs; return its parts."""
+    from safetensors.numpy import save_file
+
+    (folder / "model_code.py").write_text(MODEL)
+    save_file({"weight": np.ones((3, 4), np.float32)}, folder / "model.safetensors")
+    return ModelParts(
+        code=folder / "model_code.py",
+        artifacts={"weights": folder / "model.safetensors"},
+        input_example=np.zeros((1, 2, 2), np.float32),
+        output_example=np.zeros((1, 3), np.float32),
+        pip_requirements=["mlflow", "numpy", "safetensors"],
+    )
 
 
 def test_the_model_is_one_that_mlflow_loads(store: RunStore, tmp_path: Path) -> None:
     """The logged model predicts, refuses what its signature does not say, and knows its run."""
     from mlflow import pyfunc
     from mlflow.exceptions import MlflowException
-    from safetensors.numpy import save_file
 
-    (tmp_path / "model_code.py").write_text(MODEL)
-    save_file({"weight": np.ones((3, 4), np.float32)}, tmp_path / "model.safetensors")
     run = store.start_run("a", "c", {"p": 1})
     for writing in (run, store.continue_run(run.run_id)):  # the second time there is one
-        parts = ModelParts(
-            code=tmp_path / "model_code.py",
-            artifacts={"weights": tmp_path / "model.safetensors"},
-            input_example=np.zeros((1, 2, 2), np.float32),
-            output_example=np.zeros((1, 3), np.float32),
-            pip_requirements=["mlflow", "numpy", "safetensors"],
-        )
-        writing.log_model("model", parts)
+        writing.log_model(small_model(tmp_path))
     assert run.finish(), run.lost
     (model,) = store.mlflow.search_logged_models([store.experiment_id])
     assert (model.name, model.source_run_id, str(model.status)) == ("model", run.run_id, "READY")
@@ -198,6 +202,26 @@ def test_the_model_is_one_that_mlflow_loads(store: RunStore, tmp_path: Path) -> 
         loaded.predict(np.ones((5, 2, 3), np.float32))
 
 
+def test_a_model_is_created_once(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the upload of a model fails, the second try fills the entry that the first one made."""
+    upload, tries = store.mlflow.log_model_artifacts, []
+
+    def fail_once(model_id: str, folder: str) -> None:
+        tries.append(model_id)
+        if len(tries) == 1:
+            raise StoreUnavailableError("gone")
+        upload(model_id, folder)
+
+    monkeypatch.setattr(store.mlflow, "log_model_artifacts", fail_once, raising=False)
+    run = store.start_run("a", "c", {})
+    run.log_model(small_model(tmp_path))
+    assert run.lost == "gone"
+    assert run.finish()
+    (model,) = store.mlflow.search_logged_models([store.experiment_id])
+    assert (tries, str(model.status)) == ([model.model_id] * 2, "READY")
+    assert [output.model_id for output in store.mlflow.get_run(run.run_id).outputs.model_outputs] == [model.model_id]
+
+
 def test_no_credential_is_recorded(
     store: RunStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,10 +230,10 @@ def test_no_credential_is_recorded(
     (tmp_path / "params.yaml").write_text(f"sources: https://ann:{SECRET}@mirror/")
     run = store.start_run("a", "c", {"url": f"x {SECRET}"}, {"t": SECRET})
     run.set_tags({"more": SECRET})
-    run.set_description(SECRET)
+    run.set_tags({"mlflow.note.content": SECRET})
     run.log_text(SECRET, "a.diff")
     run.log_file(tmp_path / "params.yaml")
-    run.log_input_dataset("d", "1", f"https://ann:{SECRET}@mirror/", context="training")
+    run.log_dataset("d", "1", f"https://ann:{SECRET}@mirror/", "training", {})
     with pytest.raises(OSError, match=SECRET), run:
         raise OSError(f"no {SECRET}")
     files = [path for path in root.rglob("*") if path.is_file()]
@@ -241,8 +265,11 @@ def test_a_run_that_is_deleted_in_the_ui_does_not_stop_the_training(store: RunSt
 
 
 def test_what_mlflow_refuses_is_the_callers_fault(store: RunStore) -> None:
-    """A tag name that MLflow does not take is an error of ours, not an outage."""
+    """A name that MLflow does not take, of a tag or a metric, is an error of ours, not an outage."""
     run = store.start_run("a", "c", {})
+    for name in ("", "loss%", "a\nb"):
+        with pytest.raises(ValueError, match=r"MLflow does not take this: Invalid value .* for parameter '.*name'"):
+            run.log_metrics({name: 1.0})
     with pytest.raises(ValueError, match="MLflow does not take this"):
         run.set_tags({"bad\nname": "x"})
     assert run.lost is None
@@ -315,7 +342,7 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
         run = store.start_run("a", "c", {"p": 1}, {"t": "x"})
         run.log_metrics({"m": 1.0}, 1)
         run.log_text("text", "folder/a.txt")
-        run.log_input_dataset("digits", "1", "data/digits", context="training")
+        run.log_dataset("digits", "1", "data/digits", "training", {})
         assert run.finish(key="k"), run.lost
         found = store.find("k")
         assert found is not None

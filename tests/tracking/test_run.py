@@ -6,10 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from softmax_regression.tracking.client import ModelParts
 from softmax_regression.tracking.connection import StoreUnavailableError
 from softmax_regression.tracking.run import Run
 
@@ -63,15 +61,6 @@ def test_what_a_resumed_run_has_is_not_recorded_again() -> None:
     run.log_metrics({"a": 0.5, "b": 0.5}, 1)
     run.log_metrics({"a": 0.6, "b": 0.5}, 1)
     assert [call[:2] for call in shelf.calls] == [("log_batch", [("b", 1, 0.5)]), ("log_batch", [("a", 1, 0.6)])]
-
-
-@pytest.mark.parametrize("name", ["", "loss%", "a\nb", "précision"])
-def test_a_bad_metric_name_is_the_callers_fault(name: str) -> None:
-    """A name that MLflow would refuse is refused before it is sent."""
-    run = run_on(Shelf(), new=True)
-    with pytest.raises(ValueError, match=r"metric name .* is not allowed: use letters"):
-        run.log_metrics({name: 1.0})
-    assert run.lost is None
 
 
 def test_a_store_that_goes_away_is_asked_once_more_at_the_end() -> None:
@@ -134,41 +123,24 @@ def test_a_continued_run_keeps_its_end() -> None:
 
 
 def test_files_are_checked_before_they_are_sent(tmp_path: Path) -> None:
-    """A missing file or picture is the caller's fault."""
+    """A missing file is the caller's fault."""
     run = run_on(Shelf(), new=True)
-    with pytest.raises(FileNotFoundError, match=r"absent\.txt is not there"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.txt"):
         run.log_file(tmp_path / "absent.txt")
-    with pytest.raises(FileNotFoundError, match=r"absent\.png: not there"):
-        run.log_image_series("weights", [(0, tmp_path / "absent.png")])
+    assert run.lost is None
 
 
 def test_a_text_file_goes_without_its_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is recorded of params.yaml holds no password; a file without one, or a picture, goes as it is."""
+    """What is recorded of params.yaml holds no password; all else, and a picture, goes byte for byte."""
     monkeypatch.setenv("MIRROR_PASSWORD", "open-sesame")
     shelf = Shelf()
     run = run_on(shelf, new=True)
-    for name, text in [("params.yaml", "url: open-sesame"), ("plain.yaml", "a: 1"), ("image.png", "open-sesame")]:
-        (tmp_path / name).write_text(text)
+    files = {"params.yaml": b"\xff: open-sesame\r\n", "plain.yaml": b"a: \xff\r\n", "image.png": b"open-sesame"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
         run.log_file(tmp_path / name, "files")
     assert shelf.calls == [
-        ("log_bytes", b"url: ***", "files/params.yaml"),
-        ("log_file", tmp_path / "plain.yaml", "files"),
-        ("log_file", tmp_path / "image.png", "files"),
+        ("log_bytes", b"\xff: ***\r\n", "files/params.yaml"),
+        ("log_bytes", b"a: \xff\r\n", "files/plain.yaml"),
+        ("log_bytes", b"open-sesame", "files/image.png"),
     ]
-
-
-def test_a_model_is_created_once(tmp_path: Path) -> None:
-    """When the upload of a model fails, the second try fills the entry that the first one made."""
-    shelf = Shelf()
-    run = run_on(shelf, new=True)
-
-    def upload(*_: Any) -> None:
-        shelf.away = "gone" if shelf.tries == 1 else ""
-        shelf.__getattr__("upload")("r1")
-
-    shelf.__dict__["upload_model"] = upload
-    example = np.zeros(1)
-    run.log_model("model", ModelParts(tmp_path, {}, example, example, []))
-    assert run.lost == "gone"
-    assert run.finish()
-    assert [call for call, *_ in shelf.calls].count("create_model") == 1

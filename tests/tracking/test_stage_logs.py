@@ -16,7 +16,7 @@ import pytest
 from scratch_project import CURVES, DATA, write_training
 
 from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.artifacts.model import Model, read_model
+from softmax_regression.artifacts.model import write_tensors
 from softmax_regression.artifacts.outcome import History
 from softmax_regression.files import md5_of_folder
 from softmax_regression.tracking import stage_logs
@@ -73,11 +73,10 @@ def test_params_are_plain_values() -> None:
 
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
-def test_curves_have_one_step_an_epoch(notes: Any, held_out: Any) -> None:
+def test_curves_have_one_step_an_epoch(held_out: Any) -> None:
     """Figures are grouped under curves/, what was held out by its name; epochs that were sent are not sent again."""
     history = History(held_out, CURVES)
-    stage_logs.log_curves(notes, history)
-    ((steps,),) = notes.of("log_steps")
+    steps = stage_logs.curve_steps(history)
     assert [epoch for epoch, _ in steps] == [1, 2]
     assert steps[1][1] == {
         "curves/train_loss": 0.5,
@@ -86,8 +85,7 @@ def test_curves_have_one_step_an_epoch(notes: Any, held_out: Any) -> None:
         f"curves/{held_out}_accuracy": 0.7,
         "curves/learning_rate": 0.1,
     }
-    stage_logs.log_curves(notes, history, after=1)
-    assert [epoch for epoch, _ in notes.of("log_steps")[1][0]] == [2]
+    assert [epoch for epoch, _ in stage_logs.curve_steps(history, after=1)] == [2]
 
 
 def test_nothing_is_selected_by_the_test_set() -> None:
@@ -112,15 +110,11 @@ def test_a_training_is_recorded_from_its_folder(notes: Any, tmp_path: Path) -> N
     assert notes.merged("log_metrics") == {"final/train_loss": 0.5, "final/train_accuracy": 0.75}
     assert notes.files() == {path.name for path in tmp_path.iterdir()}
     assert {"experiment.json", "history.csv", "model.safetensors", "model.json", "data.json"} <= notes.files()
-    inputs = [(values, more) for call, values, more in notes.calls if call == "log_input_dataset"]
-    assert inputs == [
-        (
-            ("small train", DATA["train-images"][:16], "data/small"),
-            {"context": "training", "profile": {"num_rows": 6}},
-        ),
-        (("small test", DATA["test-images"][:16], "data/small"), {"context": "testing", "profile": {"num_rows": 4}}),
+    assert notes.of("log_dataset") == [
+        ("small train", DATA["train-images"][:16], "data/prepared", "training", {"num_rows": 6}),
+        ("small test", DATA["test-images"][:16], "data/prepared", "testing", {"num_rows": 4}),
     ]
-    assert [name for name, _ in notes.of("log_model")] == ["model"]
+    assert len(notes.of("log_model")) == 1
     assert notes.calls[-1] == ("set_tags", ({"outputs.train": md5_of_folder(tmp_path)},), {})
 
 
@@ -129,7 +123,7 @@ def test_outputs_without_a_report_are_recorded_too(notes: Any, tmp_path: Path) -
     write_training(tmp_path)
     (tmp_path / "data.json").unlink()
     stage_logs.log_training(notes, tmp_path)
-    assert [more["profile"] for call, _, more in notes.calls if call == "log_input_dataset"] == [None, None]
+    assert [profile for *_, profile in notes.of("log_dataset")] == [{}, {}]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +135,6 @@ def test_a_stages_files_go_into_its_folder_of_the_run(notes: Any, tmp_path: Path
     stage_logs.log_stage(notes, stage, folder)
     assert notes.files() == {f"{place}/table.csv", f"{place}/figures/curves.png"}
     assert notes.of("set_tags") == [({f"outputs.{stage}": md5_of_folder(folder)},)]
-    assert not notes.of("set_description")
 
 
 def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
@@ -155,17 +148,15 @@ def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
     folder = write(tmp_path / "out", "a.csv", findings=findings)
     stage_logs.log_stage(notes, "evaluate", folder)
     assert notes.merged("log_metrics") == {"final/test_accuracy": 0.8, "final/test_loss": 0.5}
-    ((text,),) = notes.of("set_description")
+    tags = notes.merged("set_tags")
+    text = tags.pop("mlflow.note.content")
     assert re.fullmatch(
         r"\*\*80%\*\*\n\n(!\[[\w ]+\]\(get-artifact\?path=[\w%.]+&run_uuid=r1\)\n\n){2}- inside\n\n- no leak", text
     )
     assert "path=predictions%2Ffirst.png&" in text
     assert "evaluation/findings.json" in notes.files()
-    assert notes.calls[-1] == (
-        "set_tags",
-        ({"reference.leak": "false", "outputs.evaluate": md5_of_folder(folder)},),
-        {},
-    )
+    assert tags == {"reference.leak": "false", "outputs.evaluate": md5_of_folder(folder)}
+    assert notes.calls[-1][0] == "set_tags"
 
 
 def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
@@ -179,12 +170,18 @@ def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
     assert notes.files() == {"evaluation/a.csv"}
 
 
-@pytest.mark.parametrize(("shape", "scale", "dtype"), [((28, 28), 255.0, "uint8"), ((2,), 1.0, "float64")])
-def test_the_input_example_is_one_example_as_stored(shape: tuple[int, ...], scale: float, dtype: str) -> None:
+@pytest.mark.parametrize(("shape", "scale", "dtype"), [((28, 28), 255.0, "uint8"), ((2,), [4.0, 0.5], "float64")])
+def test_the_input_example_is_one_example_as_served(
+    notes: Any, tmp_path: Path, shape: tuple[int, ...], scale: float | list[float], dtype: str
+) -> None:
     """Pixels are uint8 and use the whole range, features are float64."""
-    example = stage_logs._input_example(Model({}, "small", ("a", "b"), shape, scale))
+    write_tensors(tmp_path / "model.safetensors", {"weight": np.zeros((2, 1), np.float32)})
+    facts = {"data": "small", "class_names": ["a", "b"], "example_shape": shape, "scale": scale}
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    stage_logs._log_model(notes, tmp_path)
+    example = notes.of("log_model")[0][0].input_example
     assert (example.shape, example.dtype) == ((1, *shape), np.dtype(dtype))
-    assert (example.min(), example.max()) == (0, scale)
+    assert (example.min(), example.max()) == (0, scale if isinstance(scale, float) else 1)
 
 
 def test_the_model_is_logged_with_its_examples_and_requirements(notes: Any, tmp_path: Path) -> None:
@@ -194,15 +191,14 @@ def test_the_model_is_logged_with_its_examples_and_requirements(notes: Any, tmp_
     """
     write_training(tmp_path)
     stage_logs.log_training(notes, tmp_path)
-    ((name, parts),) = notes.of("log_model")
-    assert name == "model"
+    ((parts,),) = notes.of("log_model")
     code = parts.code
     assert code.name == "model_code.py"
     assert parts.artifacts == {
         "weights": tmp_path / "model.safetensors",
         "description": tmp_path / "model.json",
     }
-    np.testing.assert_array_equal(parts.input_example, stage_logs._input_example(read_model(tmp_path)))
+    assert parts.input_example.shape == (1, 8, 8)
     assert list(parts.output_example.columns) == ["label", "class", "P(dark)", "P(bright)"]
     tree = ast.parse(code.read_text())
     imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

@@ -15,10 +15,11 @@ from softmax_regression.tracking import ui
 
 def test_the_view_is_packed_as_the_ui_reads_it() -> None:
     """The tag holds a deflated state with columns, their order and widths; the link names the same view."""
-    name, value = ui.view_tag({"metrics.`a`": 100})
+    name, value = ui.view_tag()
     state = json.loads(zlib.decompress(base64.b64decode(json.loads(value)["state"].removeprefix("deflate;"))))
-    assert state["selectedColumns"] == state["columnOrder"] == ["metrics.`a`"]
-    assert state["columnWidths"] == {"metrics.`a`": 100}
+    assert state["selectedColumns"] == state["columnOrder"] == list(ui.COLUMNS)
+    assert state["columnWidths"] == ui.COLUMNS
+    assert "metrics.`final/test_accuracy`" in ui.COLUMNS
     assert name == f"mlflow.sharedViewState.{ui.VIEW}"
     assert ui.link("http://host/", "7") == (
         "http://host/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=model-training"

@@ -4,14 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from softmax_regression.data.datasets import FOLDER
 from softmax_regression.files import md5_of_folder
-from softmax_regression.lineage import provenance, states
-from softmax_regression.lineage.states import all_states
+from softmax_regression.lineage import states
+from softmax_regression.lineage.provenance import code_diff, git, git_commit
 from softmax_regression.lineage.sync import lacking
 from softmax_regression.params import load_params
 from softmax_regression.tracking.database import DATABASE
@@ -33,58 +33,47 @@ class Finding:
 
 def doctor(root: Path) -> tuple[str, bool]:
     """Return the findings as text, and whether all is well. Changes nothing."""
-    findings = [
-        finding for check in (_git, _dvc, _python, _params, _data, _runs) for finding in _carefully(check, root)
-    ]
+    findings: list[Finding] = []
+    for check in (_git, _dvc, _python, _params, _data, _runs):
+        try:
+            for finding in check(root):
+                findings.append(finding)
+        except (RuntimeError, ValueError, OSError) as error:  # a finding, too, after those before it
+            findings.append(Finding(check.__name__.lstrip("_"), "cannot be looked at", " ".join(str(error).split())))
     wrong = sum(bool(finding.fix) for finding in findings)
     last = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong" if wrong else "all is well"
     return "\n".join([*map(str, findings), last]), not wrong
 
 
-def _carefully(check: Callable[[Path], Iterator[Finding]], root: Path) -> Iterator[Finding]:
-    """Yield what the check finds; an error that it meets is a finding, too."""
-    try:
-        yield from check(root)
-    except (RuntimeError, ValueError, OSError) as error:
-        yield Finding(check.__name__.lstrip("_"), "cannot be looked at", " ".join(str(error).split()))
-
-
 def _git(root: Path) -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", "is not installed", "install git")
-    elif not _says("git", "rev-parse", "--is-inside-work-tree", root=root):
+    elif not git("rev-parse", "--is-inside-work-tree", folder=root):
         yield Finding("git", f"{root} is no repository", "`git init && git add . && git commit -m first`, or clone it")
-    elif (commit := provenance.git_commit(root)) is None:
+    elif (commit := git_commit(root)) is None:
         yield Finding("git", "there is no commit yet", "`git add . && git commit -m first`")
     else:
-        dirty = "changed since, which runs record as code.diff" if provenance.code_diff(root) else "unchanged since"
+        dirty = "changed since, which runs record as code.diff" if code_diff(root) else "unchanged since"
         yield Finding("git", f"commit {commit[:12]}, code {dirty}")
-        if not _says("git", "config", "user.email", root=root) and not os.environ.get("GIT_AUTHOR_EMAIL"):
-            yield Finding(
-                "git identity",
-                "none, so `dvc exp run` cannot commit",
-                "`git config user.name X; git config user.email Y`",
-            )
+        if not git("config", "user.email", folder=root).strip() and not os.environ.get("GIT_AUTHOR_EMAIL"):
+            fix = "`git config user.name X; git config user.email Y`"
+            yield Finding("git identity", "none, so `dvc exp run` cannot commit", fix)
 
 
 def _dvc(root: Path) -> Iterator[Finding]:
-    version = _says(sys.executable, "-m", "dvc", "--version", root=root)
+    dvc = sys.executable, "-m", "dvc"
+    version = _says(*dvc, "--version", root=root)
     if not version:
         yield Finding("DVC", "does not start with this Python", "`make setup`")
-        return
-    if not (root / "dvc.lock").is_file():
+    elif not (root / "dvc.lock").is_file():
         yield Finding("DVC", f"version {version}; the pipeline has not run yet (no dvc.lock)")
-        return
-    if not states.workspace(root).stages:
+    elif not states.workspace(root).stages:
         yield Finding("DVC", "dvc.lock cannot be read", "`git checkout dvc.lock`, then `dvc repro`")
-        return
-    status = _says(sys.executable, "-m", "dvc", "status", "--quiet", root=root, code=True)
-    if status == "0":
+    elif _says(*dvc, "status", "--json", root=root) == "{}":
         yield Finding("DVC", f"version {version}; the outputs are those of this code, these params and data")
     else:
-        yield Finding(
-            "DVC", f"version {version}; the outputs are not up to date", "`dvc repro` (`dvc status` says why)"
-        )
+        fix = "`dvc repro` (`dvc status` says why)"
+        yield Finding("DVC", f"version {version}; the outputs are not up to date", fix)
 
 
 def _python(root: Path) -> Iterator[Finding]:
@@ -94,10 +83,8 @@ def _python(root: Path) -> Iterator[Finding]:
         yield Finding("python", f"the PATH's is this one, {sys.version.split()[0]}")
     else:
         where = f"belongs to {found}" if found else "is not there"
-        folder = Path(sys.executable).parent
-        yield Finding(
-            "python", f"the PATH's {where}, not to {sys.prefix}", f"`export PATH={folder}:$PATH`, or `make run`"
-        )
+        fix = f"`export PATH={Path(sys.executable).parent}:$PATH`, or `make run`"
+        yield Finding("python", f"the PATH's {where}, not to {sys.prefix}", fix)
 
 
 def _params(root: Path) -> Iterator[Finding]:
@@ -120,33 +107,26 @@ def _data(root: Path) -> Iterator[Finding]:
 
 def _runs(root: Path) -> Iterator[Finding]:
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / DATABASE).exists():
-        names = [state.name for state in all_states(root)]
-        fix = "`softmax-regression sync`" if names else ""
-        yield Finding(
-            "store", f"there is no {DATABASE} yet" + (f", but outputs of {', '.join(names)}" if names else ""), fix
-        )
+        names = ", ".join(state.name for state in states.all_states(root))
+        outputs, fix = (f", but outputs of {names}", "`softmax-regression sync`") if names else ("", "")
+        yield Finding("store", f"there is no {DATABASE} yet{outputs}", fix)
         return
     store = RunStore.open(root)
     records = store.runs()
     yield Finding("store", f"{store.uri} holds {len(records)} runs; to see them: {store.ui_command()}")
-    dead = [record.name for record, _ in store.dead_runs()]
-    if dead:
-        yield Finding(
-            "dead runs", f"{', '.join(dead)}: RUNNING, but their processes have ended", "`softmax-regression sync`"
-        )
-    for state in all_states(root):
+    if dead := ", ".join(record.name for record, _ in store.dead_runs()):
+        yield Finding("dead runs", f"{dead}: RUNNING, but their processes have ended", "`softmax-regression sync`")
+    for state in states.all_states(root):
         record, missing = lacking(store, state)
         if missing:
             has = f"its run {record.name} lacks {', '.join(missing)}" if record else "it has no run"
             yield Finding(f"runs of {state.name}", has, f"`softmax-regression sync {state.name}`")
 
 
-def _says(*command: str, root: Path, code: bool = False) -> str:
-    """Return what a command prints, or its exit code; nothing if it fails or cannot be started."""
+def _says(*command: str, root: Path) -> str:
+    """Return what a command prints; nothing if it fails or cannot be started."""
     try:
         result = subprocess.run(command, cwd=root, capture_output=True, check=False, text=True)
     except OSError:
         return ""
-    if code:
-        return str(result.returncode)
     return result.stdout.strip() if result.returncode == 0 else ""

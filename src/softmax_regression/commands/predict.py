@@ -4,6 +4,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from softmax_regression.artifacts.model import Model, read_model
 from softmax_regression.evaluation.pictures import read_picture
 from softmax_regression.lineage.naming import resolve
@@ -24,7 +26,7 @@ def predict_pictures(root: Path, pictures: Sequence[Path], ref: str, output: Pat
     for path in pictures:
         picture = read_picture(path, model.example_shape)
         # What is seen is always 0 to 255; the model's pixels go up to its scale.
-        probabilities = model.probabilities(picture.seen[None] * (model.scale / 255))[0]
+        probabilities = model.probabilities(picture.seen[None] * (np.asarray(model.scale) / 255))[0]
         best = probabilities.argsort()[::-1][:SHOWN]
         said = ", ".join(f"{model.class_names[k]} {probabilities[k]:.1%}" for k in best)
         stem = output / path.stem

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from softmax_regression.artifacts.experiment import read_experiment
@@ -30,7 +31,7 @@ def run(root: Path) -> str:
     params = load_params(root / "params.yaml")
     name, sources = params.data.name, params.download.sources.get(params.data.name, [])
     if _has_data(root, name) or can_download(name, sources=sources, root=root, timeout=REACH_SECONDS):
-        if _call(_dvc("repro"), root) != 0:
+        if not _dvc(root, "repro"):
             raise RuntimeError("the pipeline stopped; the stage's message above says why")
         _complete_run(root)
         return summary(root, root)
@@ -38,9 +39,8 @@ def run(root: Path) -> str:
     if git_commit(root) is None:
         raise RuntimeError(f"the fall-back needs a git commit; set data.name: {OFFLINE_DATA} in params.yaml instead")
     if any(state.name == OFFLINE_EXPERIMENT for state in states.experiments(root)):
-        _call(_dvc("exp", "remove", "--quiet", OFFLINE_EXPERIMENT), root)
-    settings = ["--set-param", f"data.name={OFFLINE_DATA}"]
-    if _call(_dvc("exp", "run", "--temp", "--name", OFFLINE_EXPERIMENT, *settings), root) != 0:
+        _dvc(root, "exp", "remove", "--quiet", OFFLINE_EXPERIMENT)
+    if not _dvc(root, "exp", "run", "--temp", "--name", OFFLINE_EXPERIMENT, "--set-param", f"data.name={OFFLINE_DATA}"):
         raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
     outputs = root / "reports" / OFFLINE_EXPERIMENT
     shutil.rmtree(outputs, ignore_errors=True)
@@ -60,15 +60,13 @@ def _complete_run(root: Path) -> None:
 
 def _has_data(root: Path, name: str) -> bool:
     """Say whether the data set lies in the workspace or, complete or not, in DVC's cache."""
-    try:
+    with suppress(ValueError, OSError):
         return bool(read_report(root / FOLDER)["name"] == name)
-    except (ValueError, OSError):
-        pass
     state = states.workspace(root)
     digest = state.digest("download", "outs", FOLDER.as_posix()) or ""
     used = state.stages.get("download", {}).get("params", {}).get("params.yaml", {}).get("data.name")
     cached = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
-    return used == name and bool(digest) and cached.is_file()
+    return used == name and cached.is_file()
 
 
 def summary(root: Path, outputs: Path) -> str:
@@ -94,15 +92,11 @@ def summary(root: Path, outputs: Path) -> str:
     return "\n".join(f"{name + ':':<15}{value}" for name, value in lines.items())
 
 
-def _dvc(*arguments: str) -> list[str]:
-    """Return the command of the DVC that is installed beside this Python, whatever the PATH says."""
-    return [sys.executable, "-m", "dvc", *arguments]
-
-
-def _call(command: list[str], root: Path) -> int:
-    """Run a command in `root` with this Python first in the PATH: the stages' `python` is then this one."""
+def _dvc(root: Path, *arguments: str) -> bool:
+    """Run this Python's DVC, and its stages with this Python, whatever the PATH says; say whether it succeeded."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     for who in ("AUTHOR", "COMMITTER"):  # `dvc exp run` commits; on a fresh machine git knows nobody
         environment.setdefault(f"GIT_{who}_NAME", "softmax-regression")
         environment.setdefault(f"GIT_{who}_EMAIL", "softmax-regression@localhost")
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode == 0

@@ -2,15 +2,15 @@
 
 import shlex
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.run_files import RunFiles
 from softmax_regression.files import read_yaml
 from softmax_regression.lineage.naming import resolve
-from softmax_regression.lineage.provenance import params_at
+from softmax_regression.lineage.provenance import git
 from softmax_regression.lineage.states import WORKSPACE
 from softmax_regression.params import flatten, plain
 from softmax_regression.tracking.record import DVC_ALSO, REPRODUCED, REPRODUCES, RESTORED, RunRecord
@@ -20,8 +20,7 @@ from softmax_regression.tracking.run_store import RunStore
 def show(root: Path, ref: str = WORKSPACE) -> str:
     """Return what the run that `ref` names (see naming.py) is, and the commands that give its state back."""
     store = RunStore.open(root)
-    named = resolve(store, root, ref)
-    record = named.record
+    record = resolve(store, root, ref).record
     with tempfile.TemporaryDirectory() as folder:
         experiment = RunFiles(store, Path(folder)).experiment(record)
     dirty = "code.diff" in store.artifacts(record.run_id)
@@ -29,14 +28,13 @@ def show(root: Path, ref: str = WORKSPACE) -> str:
     return f"{record}\n{facts}\n\n{way_back(root, record, experiment, dirty)}"
 
 
-def difference(root: Path, ref: str) -> str:
+def difference(root: Path, ref: str) -> bytes:
     """Return the code.diff of a run, for `git apply`; empty if its code was that of the commit."""
     store = RunStore.open(root)
     record = resolve(store, root, ref).record
-    if "code.diff" not in store.artifacts(record.run_id):
-        return ""
-    with tempfile.TemporaryDirectory() as folder:
-        return store.download(record.run_id, "code.diff", Path(folder)).read_bytes().decode(errors="surrogateescape")
+    with suppress(FileNotFoundError), tempfile.TemporaryDirectory() as folder:
+        return store.download(record.run_id, "code.diff", Path(folder)).read_bytes()
+    return b""
 
 
 def way_back(root: Path, record: RunRecord, experiment: Experiment | None, dirty: bool) -> str:
@@ -44,17 +42,18 @@ def way_back(root: Path, record: RunRecord, experiment: Experiment | None, dirty
     commit = record.tags.get("git.commit", "none")
     if commit == "none":
         return "The commit that it came of is not known."
-    then = params_at(commit, root)
-    if then is None:
+    then = read_yaml(git("show", "--end-of-options", f"{commit}:params.yaml", folder=root), "params.yaml")
+    if not isinstance(then, dict):
         return f"It came of commit {commit}, which is not in this repository: run `git fetch`, then this again."
-    changes = " ".join(
-        f"-S {shlex.quote(f'{key}={plain(value)}')}" for key, value in _changed(record, experiment, then)
-    )
+    before = flatten(then)
+    own = experiment.params if experiment else {key: _value(text) for key, text in record.params.items()}
+    changes = {key: value for key, value in sorted(own.items()) if key in before and before[key] != value}
+    settings = "".join(f" -S {shlex.quote(f'{key}={plain(value)}')}" for key, value in changes.items())
     lines = [
         f"softmax-regression show {record.run_id} --diff > code.diff" if dirty else "",
         f"git checkout {commit}",
         "git apply code.diff" if dirty else "",
-        f"dvc exp run {changes}" if changes else "dvc repro",
+        f"dvc exp run{settings}" if changes else "dvc repro",
     ]
     return "To get this state back:\n" + "\n".join(f"  {line}" for line in lines if line)
 
@@ -85,12 +84,5 @@ def _facts(record: RunRecord, experiment: Experiment | None) -> dict[str, str]:
     }
 
 
-def _changed(record: RunRecord, experiment: Experiment | None, then: dict[str, object]) -> list[tuple[str, Any]]:
-    """Return the params of the run that are others than those of its commit's params.yaml."""
-    own = experiment.params if experiment else {key: _read(text) for key, text in record.params.items()}
-    before = flatten(then)
-    return [(key, value) for key, value in sorted(own.items()) if key in before and before[key] != value]
-
-
-def _read(text: str) -> Any:
+def _value(text: str) -> object:
     return None if text == "none" else read_yaml(text, "a param of the run")

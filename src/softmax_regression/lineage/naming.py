@@ -9,34 +9,33 @@ Tried in this order:
 """
 
 import difflib
+import itertools
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from softmax_regression.lineage import states
 from softmax_regression.lineage.states import WORKSPACE, State
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.stage_logs import outputs_tag
 
 BEST = "best"
 _VALIDATION, _TRAINING = "final/validation_accuracy", "final/train_loss"
-# Shorter beginnings of ids match by accident (git asks for four digits, too).
-_SHORTEST_PREFIX = 4
+_SHORTEST_PREFIX = 4  # shorter beginnings of ids match by accident (git asks for four digits, too)
 
 
-@dataclass(frozen=True)
-class Named:
-    """A run, the word that named it, and a sentence on how it was found where the word is no name of its own."""
+class Named(NamedTuple):
+    """A run that was named, and a sentence on how it was found where the word for it is no name of its own."""
 
-    ref: str
     record: RunRecord
     how: str = ""
 
 
 def resolve(store: RunStore, root: Path, ref: str) -> Named:
-    """Return the run that `ref` names, see the head of this file. Raises ValueError if it names none, or several."""
+    """Return the run that `ref` names. Raises ValueError if it names none, or several."""
     return resolve_all(store, root, [ref])[0]
 
 
@@ -50,16 +49,12 @@ def resolve_all(store: RunStore, root: Path, refs: Sequence[str]) -> list[Named]
     named = {ref: _named(store, root, records, ref) for ref in refs if ref != BEST}
     if BEST in refs:
         data = {run.record.params.get("data.name", "") for run in named.values()}
-        record, how = best_run([run for run in records if not data or run.params.get("data.name") in data])
-        named[BEST] = Named(BEST, record, how)
-    seen: dict[str, str] = {}
-    for ref in refs:
-        record = named[ref].record
-        if record.run_id in seen:
-            other = seen[record.run_id]
-            words = f"{other!r} is given twice" if other == ref else f"{other!r} and {ref!r} are the same run, {record}"
+        named[BEST] = best_run([run for run in records if not data or run.params.get("data.name") in data])
+    for one, other in itertools.combinations(refs, 2):
+        record = named[one].record
+        if record.run_id == named[other].record.run_id:
+            words = f"{one!r} is given twice" if one == other else f"{one!r} and {other!r} are the same run, {record}"
             raise ValueError(f"{words}; name different runs")
-        seen[record.run_id] = ref
     return [named[ref] for ref in refs]
 
 
@@ -68,19 +63,20 @@ def state_named(store: RunStore, root: Path, ref: str) -> State:
 
     Raises ValueError if it names nothing, or DVC has no state of that run.
     """
-    if ref != WORKSPACE:
-        records = store.runs()
-        record = best_run(records)[0] if ref == BEST else find_record(records, ref)
-        if record is not None:
-            for state in states.all_states(root):
-                with suppress(RuntimeError):  # DVC does not have that state's files
-                    same = record.key == state.experiment.key if record.key else record.dvc_experiment == state.name
-                    if same:  # without a key where the run was cut off, but DVC's experiment was not
-                        return state
-            raise ValueError(
-                f"DVC has no outputs of the run {record}; `softmax-regression show {ref}` says what it was"
-            )
-    return states.at(root, ref)
+    if ref == WORKSPACE:
+        return states.workspace(root)
+    records = store.runs()
+    record = best_run(records).record if ref == BEST else find_record(records, ref)
+    if record is None:
+        return states.at(root, ref)
+    outputs = record.tags.get(outputs_tag("train"))
+    # First where dvc.lock has the run's own outputs: to look into a state takes DVC a while.
+    for state in sorted(states.all_states(root), key=lambda state: state.outputs["train"] != outputs):
+        with suppress(RuntimeError):  # DVC does not have that state's files
+            same = record.key == state.experiment.key if record.key else record.dvc_experiment == state.name
+            if same:  # without a key where the run was cut off, but DVC's experiment was not
+                return state
+    raise ValueError(f"DVC has no outputs of the run {record}; `softmax-regression show {ref}` says what it was")
 
 
 def find_record(records: Sequence[RunRecord], ref: str) -> RunRecord | None:
@@ -108,8 +104,8 @@ def find_record(records: Sequence[RunRecord], ref: str) -> RunRecord | None:
     return None
 
 
-def best_run(records: Sequence[RunRecord]) -> tuple[RunRecord, str]:
-    """Return the best of the live `records`, and how it was chosen, in a sentence; never by the test set.
+def best_run(records: Sequence[RunRecord]) -> Named:
+    """Return the best of the live `records`; never by the test set.
 
     A run picked for its test accuracy looks better there than it is, and a test on the same images would mistake that
     luck for skill. So: by the accuracy on validation images where runs held some out, else by the training loss.
@@ -121,24 +117,26 @@ def best_run(records: Sequence[RunRecord]) -> tuple[RunRecord, str]:
         best = max(validated, key=lambda record: record.metrics[_VALIDATION])
         rest = len(live) - len(validated)
         without = f" (of the {len(live)} live runs {rest} held none out)" if rest else ""
-        return best, (
+        how = (
             f"best is {best.name}: the highest validation accuracy, {best.metrics[_VALIDATION]:.4f}, of the "
             f"{_live_runs(validated)} that held images out{without}; the test images were not used"
         )
+        return Named(best, how)
     trained = [record for record in live if math.isfinite(record.metrics.get(_TRAINING, math.nan))]
     if not trained:
         raise ValueError("best: no run on these data has finished; run `dvc repro`, or name a run")
     best = min(trained, key=lambda record: record.metrics[_TRAINING])
-    return best, (
+    how = (
         f"best is {best.name}: the lowest training loss, {best.metrics[_TRAINING]:.4f}, of the {_live_runs(trained)}, "
         "none of which held validation images out; the test images were not used. Training loss is a weak guide to new "
         "images: set data.validation_size for a better one"
     )
+    return Named(best, how)
 
 
 def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) -> Named:
     if ref != WORKSPACE and (record := find_record(records, ref)) is not None:
-        return Named(ref, record)
+        return Named(record)
     try:
         state = states.at(root, ref)
     except ValueError:
@@ -150,7 +148,7 @@ def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) 
     record = store.find(key)
     if record is None:
         raise ValueError(f"{ref}: the store has no run of the experiment {key}; run `softmax-regression sync {ref}`")
-    return Named(ref, record, f"{ref} is {record.name}")
+    return Named(record, f"{ref} is {record.name}")
 
 
 def _live_runs(records: Sequence[RunRecord]) -> str:

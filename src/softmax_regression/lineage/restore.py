@@ -12,9 +12,8 @@ from pathlib import Path
 from softmax_regression.artifacts.experiment import Experiment, experiment_name, read_experiment
 from softmax_regression.artifacts.outcome import read_history
 from softmax_regression.files import project_root
-from softmax_regression.lineage import states
-from softmax_regression.lineage.provenance import Origin, config_key, dvc_experiment_tags, origin_of_outputs
-from softmax_regression.redaction import redact
+from softmax_regression.lineage.provenance import Origin, config_key, dvc_experiment_tags
+from softmax_regression.lineage.states import workspace
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.database import exclusive
 from softmax_regression.tracking.record import DVC_ALSO, DVC_EXPERIMENT, RESTORED, RunRecord
@@ -33,7 +32,7 @@ def start(store: RunStore, experiment: Experiment, origin: Origin, extra_tags: M
         name = f"{name} [{dvc_name}]"
     run = store.start_run(name, config_key(experiment), stage_logs.run_params(experiment), tags)
     if origin.diff:
-        run.log_bytes(redact(origin.diff).encode(errors="surrogateescape"), "code.diff")
+        run.log_text(origin.diff, "code.diff")
     if origin.params:
         run.log_text(origin.params, "params.yaml")
     return run
@@ -64,13 +63,12 @@ def find_or_restore(store: RunStore, experiment: Experiment, train: Path) -> Run
     """Return the live run of `experiment`; complete or rebuild it from the train stage's outputs if there is none."""
     found = store.find(experiment.key)
     if found is None:
-        origin = origin_of_outputs(states.workspace(Path()).has_code_of_training())
-        run = restore(store, experiment, train, origin, dvc_experiment_tags())
-        _say(f"the run {run.name} was not in the MLflow store, or not complete: filled in from the outputs", hint=False)
+        run = restore(store, experiment, train, workspace(Path()).origin(), dvc_experiment_tags())
+        text = f"the run {run.name} was not in the MLflow store, or not complete: filled in from the outputs"
+        print(text, file=sys.stderr, flush=True)
         return run
     run = store.continue_run(found.run_id)
-    if tags := belongs_to(found, dvc_experiment_tags()):
-        run.set_tags(tags)
+    run.set_tags(belongs_to(found, dvc_experiment_tags()))
     return run
 
 
@@ -86,9 +84,7 @@ def belongs_to(record: RunRecord, dvc_tags: Mapping[str, str]) -> dict[str, str]
     return {DVC_ALSO: " ".join([*also, name])} if name not in ("", record.dvc_experiment, *also) else {}
 
 
-def restore(
-    store: RunStore, experiment: Experiment, train: Path, origin: Origin, extra_tags: Mapping[str, str] | None = None
-) -> Run:
+def restore(store: RunStore, experiment: Experiment, train: Path, origin: Origin, dvc_tags: Mapping[str, str]) -> Run:
     """Fill in the run of an experiment from the train stage's outputs, marked as restored.
 
     A run of the same configuration that was cut off, and whose curves are the beginning of these, is completed;
@@ -96,7 +92,7 @@ def restore(
     """
     cut_off = _cut_off(store, experiment, train)
     if cut_off is None:
-        run = start(store, experiment, origin, {RESTORED: "true", **(extra_tags or {})})
+        run = start(store, experiment, origin, {RESTORED: "true", **dvc_tags})
     else:
         run = store.resume_run(cut_off.run_id)
         run.set_tags({RESTORED: "completed"})
@@ -109,8 +105,7 @@ def restore(
 
 def _cut_off(store: RunStore, experiment: Experiment, train: Path) -> RunRecord | None:
     """Return the newest run that ended before its outputs were recorded and whose curves agree with the history."""
-    history = read_history(train / "history.csv")
-    steps = stage_logs.curve_steps(history)
+    steps = stage_logs.curve_steps(read_history(train / "history.csv"))
     known = {(name, epoch, value) for epoch, row in steps for name, value in row.items()}
     for record in store.attempts(config_key(experiment)):
         if record.status in ("KILLED", "FAILED"):
@@ -127,6 +122,5 @@ def report_lost(run: Run) -> None:
         _say(f"MLflow did not take everything ({run.lost})")
 
 
-def _say(text: str, hint: bool = True) -> None:
-    words = "; `softmax-regression sync` fills MLflow in from the DVC outputs" if hint else ""
-    print(f"{text}{words}", file=sys.stderr, flush=True)
+def _say(text: str) -> None:
+    print(f"{text}; `softmax-regression sync` fills MLflow in from the DVC outputs", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ workspace, its cache or its remote. The only file that imports DVC.
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from softmax_regression.artifacts.experiment import Experiment, parse_experiment
 from softmax_regression.files import md5_of, md5_of_folder, read_yaml, text_of
-from softmax_regression.lineage.provenance import git, git_commit
+from softmax_regression.lineage.provenance import Origin, code_diff, code_tags, git, git_commit
 from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
 
 ARTIFACTS = "artifacts"  # the output of a stage is the folder artifacts/<stage>
@@ -25,17 +25,21 @@ WORKSPACE = "workspace"
 
 @dataclass(frozen=True)
 class State:
-    """One state of the project at `root`: of the workspace, or of the commit `revision`, which `base` led to.
-
-    `stages` is what dvc.lock says there. `dvc_experiment` is the name of DVC's experiment, or empty.
-    """
+    """One state of the project at `root`: of the workspace, or of the commit `revision`, which `base` led to."""
 
     name: str
     root: Path
-    stages: Mapping[str, Any]
     revision: str = ""
     base: str = "HEAD"
-    dvc_experiment: str = ""
+    dvc_experiment: str = ""  # its name, where the state is one
+
+    @cached_property
+    def stages(self) -> Mapping[str, Any]:
+        """What dvc.lock says of each stage; nothing if it is not there, or torn by a conflict."""
+        try:
+            return dict(read_yaml(self._text("dvc.lock"), "dvc.lock")["stages"])
+        except (ValueError, TypeError, KeyError):
+            return {}
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -68,29 +72,41 @@ class State:
         """Say whether the code of this state is what dvc.lock says the training was made with."""
         deps = self.stages.get("train", {}).get("deps", [])
         code = [dep for dep in deps if dep["path"].startswith(("src/", "pipeline/"))]
-        with self._files() as files, tempfile.TemporaryDirectory() as folder:
-            try:
-                found = [_copied(files, dep["path"], Path(folder, dep["path"])) for dep in code]
-            except FileNotFoundError:  # renamed or removed since
-                return False
-        return bool(code) and found == [dep["md5"] for dep in code]
+        with self._files() as files, tempfile.TemporaryDirectory() as folder, suppress(FileNotFoundError):
+            return bool(code) and all(_copied(files, dep["path"], Path(folder)) == dep["md5"] for dep in code)
+        return False  # renamed or removed since
+
+    def origin(self) -> Origin:
+        """Return where the outputs come from, as far as it is known.
+
+        If the code of this state made them, it is described as its difference to the commit `base`; else the commit is
+        unknown. So are versions and hardware: this machine's may be others.
+        """
+        commit = git_commit(self.root, self.base) if self.has_code_of_training() else None
+        diff = code_diff(self.root, self.base, self.revision) if commit else ""
+        return Origin(code_tags(commit, diff), diff, self._text("params.yaml"))
 
     def copy_outputs(self, destination: Path) -> None:
         """Copy the outputs into the folder `destination`, under their paths in the project.
 
         Raises RuntimeError where DVC does not have them, or they are not what dvc.lock says.
         """
-        for stage, digest in self.outputs.items():
-            path = f"{ARTIFACTS}/{stage}"
-            with self._files() as files:
-                found = _copied(files, path, destination / path)
-            if found != digest:
-                raise RuntimeError(f"{path} is not what dvc.lock says: run `dvc repro` or `dvc checkout --force`")
+        with self._files() as files:
+            for stage, digest in self.outputs.items():
+                path = f"{ARTIFACTS}/{stage}"
+                if _copied(files, path, destination) != digest:
+                    raise RuntimeError(f"{path} is not what dvc.lock says: run `dvc repro` or `dvc checkout --force`")
 
     def digest(self, stage: str, kind: str, path: str) -> str | None:
         """Return the digest that dvc.lock has for `path` among the "deps" or "outs" of a stage, or None."""
         entries = self.stages.get(stage, {}).get(kind, [])
         return next((entry["md5"] for entry in entries if entry["path"] == path and "md5" in entry), None)
+
+    def _text(self, name: str) -> str:
+        """Return the text of a file that git keeps; nothing where it is not there."""
+        if self.revision:
+            return git("show", f"{self.revision}:{name}", folder=self.root)
+        return text_of(self.root / name)
 
     @contextmanager
     def _files(self) -> Iterator[Any]:
@@ -107,14 +123,11 @@ class State:
 
 def workspace(root: Path) -> State:
     """Return the state of the workspace."""
-    return State(WORKSPACE, root, _stages(text_of(root / "dvc.lock")))
+    return State(WORKSPACE, root)
 
 
 def at(root: Path, name: str) -> State:
-    """Return the state that `name` names: "workspace", a DVC experiment, or a commit as git names it.
-
-    Raises ValueError where there is none.
-    """
+    """Return the state of the workspace, a DVC experiment or a commit as git names it; ValueError if there is none."""
     if name == WORKSPACE:
         return workspace(root)
     for state in experiments(root):
@@ -123,43 +136,28 @@ def at(root: Path, name: str) -> State:
     revision = git_commit(root, name)
     if not revision:
         raise ValueError(f"{name!r} is neither a DVC experiment (`dvc exp list --all`) nor a commit")
-    return State(name, root, _stages(git("show", f"{revision}:dvc.lock", folder=root)), revision, base=revision)
+    return State(name, root, revision, base=revision)
 
 
 def experiments(root: Path) -> list[State]:
     """Return the states of all experiments that `dvc exp list --all` knows."""
-    found = []
-    for line in git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", folder=root).splitlines():
-        # refs/exps/<2 digits of the commit that it started from>/<the other 38>/<name>; DVC keeps others for itself
-        if match := re.fullmatch(r"(\w{40}) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)", line):
-            revision, start, rest, name = match.groups()
-            stages = _stages(git("show", f"{revision}:dvc.lock", folder=root))
-            found.append(State(name, root, stages, revision, base=start + rest, dvc_experiment=name))
-    return found
+    refs = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", folder=root)
+    # refs/exps/<2 digits of the commit that it started from>/<the other 38>/<name>; DVC keeps others for itself
+    found = re.findall(r"^(\w{40}) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/\n]+)$", refs, re.MULTILINE)
+    return [State(name, root, tip, base=start + rest, dvc_experiment=name) for tip, start, rest, name in found]
 
 
 def all_states(root: Path) -> list[State]:
     """Return the workspace, the checked-out commit where it has other outputs, and DVC's experiments."""
-    here = workspace(root)
-    try:
-        head = [state for state in [at(root, "HEAD")] if state.outputs != here.outputs]
-    except ValueError:  # no git, no commit
-        head = []
-    return [state for state in [here, *head, *experiments(root)] if state.outputs]
+    here, commit = workspace(root), git_commit(root)
+    head = State("HEAD", root, commit, base=commit) if commit else here
+    others = [head, *experiments(root)] if head.outputs != here.outputs else experiments(root)
+    return [state for state in [here, *others] if state.outputs]
 
 
-def _stages(lock: str) -> Mapping[str, Any]:
-    """Return what a dvc.lock says of each stage; nothing if it is empty, or torn by a conflict."""
-    try:
-        content = read_yaml(lock, "dvc.lock") or {}
-        stages: Mapping[str, Any] = content.get("stages", {})
-    except (ValueError, AttributeError):
-        return {}
-    return stages
-
-
-def _copied(files: Any, path: str, copy: Path) -> str:
-    """Copy a file or folder of DVC's view to `copy`; return its digest as in dvc.lock."""
+def _copied(files: Any, path: str, destination: Path) -> str:
+    """Copy a file or folder of DVC's view into `destination`, under its path; return its digest as in dvc.lock."""
+    copy = destination / path
     copy.parent.mkdir(parents=True, exist_ok=True)
     files.get(path, str(copy), recursive=True)
     return md5_of_folder(copy) if copy.is_dir() else md5_of(copy)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from softmax_regression.lineage.naming import state_named
-from softmax_regression.lineage.provenance import origin_of_outputs
 from softmax_regression.lineage.restore import RESTORE_LOCK, belongs_to, restore
 from softmax_regression.lineage.states import ARTIFACTS, TRAIN, WORKSPACE, State, all_states
 from softmax_regression.tracking import stage_logs
@@ -64,8 +63,7 @@ def _sync(store: RunStore, state: State) -> list[str]:
         if missing:
             state.copy_outputs(Path(folder))
         if record is None:
-            origin = origin_of_outputs(state.has_code_of_training(), state.root, state.base, state.revision)
-            run = restore(store, state.experiment, Path(folder, TRAIN), origin, state.dvc_tags)
+            run = restore(store, state.experiment, Path(folder, TRAIN), state.origin(), state.dvc_tags)
         else:
             run = store.continue_run(record.run_id)
             if "train" in missing:

@@ -1,9 +1,10 @@
-"""The MLflow run of a training, while it trains: started or resumed, fed epoch by epoch, ended with the outputs."""
+"""The MLflow run of a training, while it trains."""
 
 import shutil
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.outcome import History
-from softmax_regression.files import project_root, write_atomically
+from softmax_regression.files import project_root, text_of, write_atomically
 from softmax_regression.lineage.provenance import config_key, origin_here
 from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, start
 from softmax_regression.tracking import stage_logs
@@ -33,77 +34,71 @@ class TrainingRun:
 
     def __init__(self, experiment: Experiment, resume: bool) -> None:
         self.experiment = experiment
-        self.config_key = config_key(experiment)
-        self.checkpoint: Path | None = project_root() / CHECKPOINTS / self.config_key
+        self.checkpoint: Path | None = None
         self._resume = resume
-        self._lock = FileLock(self.checkpoint / ".lock")
         self._history: History | None = None
         self._sent = 0  # epochs
 
     def __enter__(self) -> Self:
         """Open the store and start the run. Raises RuntimeError if it is not there: nothing has been computed."""
-        store = RunStore.open(project_root())
+        root = project_root()
+        store = RunStore.open(root)
         for dead in store.end_dead_runs():
             print(f"{dead.name}: its process is gone, so it is KILLED now", flush=True)
-        self._take_checkpoint()
-        self._on_sigterm = signal.signal(signal.SIGTERM, _interrupt)
-        self.run = self._resumed(store) or start(store, self.experiment, origin_here())
-        if self.checkpoint:
-            write_atomically(self.checkpoint / "run", self.run.run_id)
-        self._started = self._flushed = time.monotonic()
-        self._next_draw = self._started + DRAW_AFTER_SECONDS
+        checkpoint = root / CHECKPOINTS / config_key(self.experiment)
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            try:
+                held.enter_context(FileLock(checkpoint / ".lock", timeout=0))
+                self.checkpoint = checkpoint
+            except Timeout:
+                print("another process trains the same: this one keeps no checkpoint", file=sys.stderr, flush=True)
+            on_sigterm = signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
+            held.callback(signal.signal, signal.SIGTERM, on_sigterm)
+            self.run = self._resumed(store) or start(store, self.experiment, origin_here())
+            if self.checkpoint:
+                write_atomically(self.checkpoint / "run", self.run.run_id)
+            self._held = held.pop_all()  # until the end; given back at once if the run could not be started
+        self._flushed = time.monotonic()
+        self._next_draw = self._flushed + DRAW_AFTER_SECONDS
         return self
-
-    def _take_checkpoint(self) -> None:
-        assert self.checkpoint is not None
-        self.checkpoint.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            print("another process trains the same: this one keeps no checkpoint", file=sys.stderr, flush=True)
-            self.checkpoint = None
 
     def _resumed(self, store: RunStore) -> Run | None:
         """Return the run that a killed training of the same left here, to continue it, if there is one."""
-        note = self.checkpoint / "run" if self.checkpoint else None
-        record = store.run(note.read_text()) if note and note.is_file() else None
-        if record is None or record.status == "FINISHED" or record.config_key != self.config_key:
+        if self.checkpoint is None:
+            return None
+        run_id = text_of(self.checkpoint / "run")
+        record = store.run(run_id) if run_id else None
+        if record is None or record.status == "FINISHED":
             return None
         if record.status == "RUNNING":  # its process held the lock as long as it lived, in whatever container
             store.kill(record, "its process has ended")
-        if not self._resume or self.checkpoint is None or not any(self.checkpoint.glob("*.ckpt")):
+        if not self._resume or not any(self.checkpoint.glob("*.ckpt")):
             return None
         print(f"resuming the run {record.name} from its last checkpoint", flush=True)
         return store.resume_run(record.run_id)
 
     def on_epoch(self, history: History) -> None:
         """Record the epoch that has just ended: the last row of `history`."""
-        if self._history is None:
-            self._sent = history.last.epoch - 1  # what came before a kill is recorded already
         self._history = history
         now = time.monotonic()
         if now - self._flushed >= FLUSH_SECONDS or history.last.epoch == 1:
             self._flush()
         if now >= self._next_draw and self.run.lost is None:
-            self._draw(history)
+            from softmax_regression.evaluation.training_pictures import live_curves
+
+            self.run.log_bytes(live_curves(history, self.experiment.params["train.epochs"]), stage_logs.LIVE_CURVES)
             drawn = time.monotonic()
             self._next_draw = drawn + (drawn - now) / DRAW_SHARE
 
-    def _draw(self, history: History) -> None:
-        from softmax_regression.evaluation.training_pictures import live_curves
-
-        epochs = int(self.experiment.params["train.epochs"])
-        self.run.log_bytes(live_curves(history, epochs), stage_logs.LIVE_CURVES)
-
     def _flush(self) -> None:
         if self._history is not None:
-            stage_logs.log_curves(self.run, self._history, after=self._sent)
+            self.run.log_steps(stage_logs.curve_steps(self._history, after=self._sent))
             self._sent = self._history.last.epoch
         self._flushed = time.monotonic()
 
     def complete(self, experiment: Experiment, folder: Path) -> None:
         """Record the outputs in `folder`, end the run as FINISHED, and forget the checkpoint."""
-        self._flush()
         stage_logs.log_training(self.run, folder)
         self.run.finish("FINISHED", key=experiment.key)
         report_lost(self.run)
@@ -112,18 +107,9 @@ class TrainingRun:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """End the run if the training did not, and release the checkpoint."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already
-        on_ctrl_c = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with self._held as held:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already
+            held.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))
             if kind is not None:
                 self._flush()
                 self.run.__exit__(kind, error, trace)
-        finally:
-            signal.signal(signal.SIGTERM, self._on_sigterm)
-            signal.signal(signal.SIGINT, on_ctrl_c)
-            self._lock.release()
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """End on SIGTERM as on Ctrl-C."""
-    raise KeyboardInterrupt

@@ -21,14 +21,7 @@ import numpy as np
 from softmax_regression.entry import without_collecting
 from softmax_regression.params import plain
 from softmax_regression.redaction import redact
-from softmax_regression.tracking import database, ui
-from softmax_regression.tracking.connection import (
-    StoreUnavailableError,
-    explain,
-    impatience,
-    settle_environment,
-    without_credentials,
-)
+from softmax_regression.tracking import connection, database, ui
 from softmax_regression.tracking.record import RunRecord
 
 EXPERIMENT = "softmax-regression"
@@ -46,7 +39,7 @@ class ModelParts(NamedTuple):
     artifacts: Mapping[str, Path]
     input_example: np.ndarray
     output_example: Any
-    pip_requirements: Sequence[str]
+    pip_requirements: list[str]
 
 
 class _Explaining:
@@ -56,11 +49,7 @@ class _Explaining:
         self._mlflow, self._uri = mlflow, uri
 
     def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            with _explained(self._uri):
-                return getattr(self._mlflow, name)(*arguments, **options)
-
-        return call
+        return _explained(self._uri)(getattr(self._mlflow, name))
 
 
 class Client:
@@ -73,14 +62,12 @@ class Client:
         self.database_file = database_file  # None where a server keeps the runs
 
     @classmethod
-    def open(cls, root: Path, *, wait: float = 60.0) -> Self:
+    def open(cls, root: Path) -> Self:
         """Open the store of the project at `root`; create it if it is not there, repair it if the folder has moved.
 
-        It is what MLFLOW_TRACKING_URI names, or else `mlflow.db` and `mlruns/` in `root`. The experiment is what
-        MLFLOW_EXPERIMENT_NAME names, or else "softmax-regression". Another process that is creating the database
-        is waited for up to `wait` seconds. Raises RuntimeError if no store can be opened: a server that does not
-        answer (after 4 s) or refuses the credentials, a damaged file; ValueError for a URI of a kind that MLflow does
-        not take.
+        MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME may name another store than `mlflow.db` and `mlruns/` in `root`,
+        and another experiment. Raises RuntimeError if no store can be opened: a server that does not answer (after 4 s)
+        or refuses the credentials, a damaged file; ValueError for a URI of a kind that MLflow does not take.
         """
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
         root = root.resolve()
@@ -90,12 +77,12 @@ class Client:
         from mlflow.tracking import MlflowClient
 
         if file is None:
-            uri, artifacts = without_credentials(uri), root / database.ARTIFACTS
+            uri, artifacts = connection.without_credentials(uri), root / database.ARTIFACTS
         else:
             uri, artifacts = database.database_uri(file), database.artifact_root(file)
-        with _explained(uri), impatience():
+        with _explained(uri), connection.impatience():
             if file is not None:
-                database.create_once(file, lambda new: _create(database.database_uri(new), artifacts, experiment), wait)
+                database.create_once(file, lambda new: _create(database.database_uri(new), artifacts, experiment))
                 database.relocate(file)
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
@@ -115,21 +102,17 @@ class Client:
     @property
     def is_server(self) -> bool:
         """Whether a server keeps the runs, not a database in the project."""
-        return self.uri.startswith(("http://", "https://"))
-
-    def ui_link(self, base_url: str | None = None) -> str:
-        """Return the link to the experiment in the UI at `base_url`: the server itself, or where `make ui` serves."""
-        return ui.link(base_url or (self.uri if self.is_server else "http://127.0.0.1:5000"), self.experiment_id)
+        return self.uri.startswith("http")
 
     def ui_command(self) -> str:
         """Return what to type, or to open in a browser, to see the runs."""
-        return self.ui_link() if self.is_server else "make ui"
+        return ui.link(self.uri, self.experiment_id) if self.is_server else "make ui"
 
     def run(self, run_id: str) -> RunRecord | None:
         """Return the run with this full id, or None."""
         try:
             return _record(self.mlflow.get_run(run_id))
-        except StoreUnavailableError as error:
+        except connection.StoreUnavailableError as error:
             if getattr(error.__cause__, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
@@ -201,19 +184,13 @@ class Client:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log metrics, params and tags in as few calls as MLflow allows: 100 params, 100 tags, 1000 in all."""
+        """Log metrics, params and tags, in as few calls as MLflow allows."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(name, value, timestamp, step) for name, step, value in points]
         settings = [Param(name, redact(plain(value))) for name, value in (params or {}).items()]
         labels = [RunTag(name, redact(value)) for name, value in (tags or {}).items()]
-        while metrics or settings or labels:
-            self.mlflow.log_batch(run_id, metrics[:800], settings[:100], labels[:100], synchronous=True)
-            del metrics[:800], settings[:100], labels[:100]
-
-    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Copy a file into an artifact folder of the run."""
-        self.mlflow.log_artifact(run_id, str(path), folder or None)
+        self.mlflow.log_batch(run_id, metrics, settings, labels, synchronous=True)
 
     def log_bytes(self, run_id: str, content: bytes, artifact_path: str) -> None:
         """Write a file among the run's artifacts."""
@@ -221,13 +198,13 @@ class Client:
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary, name)
             path.write_bytes(content)
-            self.log_file(run_id, path, folder)
+            self.mlflow.log_artifact(run_id, str(path), folder or None)
 
-    def log_images(self, run_id: str, key: str, images: Sequence[tuple[int, Path]], *, new: bool = False) -> None:
-        """Log (step, picture file) pairs as an image series; if the run is not `new`, only steps that it lacks."""
+    def log_images(self, run_id: str, key: str, images: Sequence[tuple[int, Path]]) -> None:
+        """Log (step, picture file) pairs as an image series, those steps that the run lacks."""
         from PIL import Image
 
-        logged = [] if new else self.artifacts(run_id, "images")
+        logged = self.artifacts(run_id, "images")
         for step, path in images:
             start = f"images/{key.replace('/', '~')}+step+{step}+"  # MLflow's own naming
             if not any(name.startswith(start) for name in logged):
@@ -240,33 +217,25 @@ class Client:
         """Record a data set as an input of the run."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        dataset = Dataset(
-            name=name,
-            digest=digest[:36],  # MLflow takes no more
-            source_type="external",
-            source=source,
-            profile=json.dumps(profile) if profile else None,
-        )
+        facts = json.dumps(profile) if profile else None
+        dataset = Dataset(name, digest, source_type="external", source=redact(source), profile=facts)
         self.mlflow.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
-    def model_of(self, run_id: str) -> str | None:
-        """Return the id of the model that was last logged to the run, or None."""
-        outputs = self.mlflow.get_run(run_id).outputs
-        models = outputs.model_outputs if outputs else []
-        return str(models[-1].model_id) if models else None
-
-    def create_model(self, run_id: str, name: str) -> str:
-        """Create the entry of a model that came of the run; return its id."""
-        run = self.mlflow.get_run(run_id)
-        model = self.mlflow.create_logged_model(
-            run.info.experiment_id, name, run_id, params=dict(run.data.params), model_type="classifier"
-        )
-        return str(model.model_id)
-
-    def upload_model(self, run_id: str, model_id: str, parts: ModelParts) -> None:
-        """Fill a model's entry with its files and link it to the run."""
+    def log_model(self, run_id: str, parts: ModelParts) -> None:
+        """Log an MLflow model that came of the run, unless it has one; an entry left unfinished is filled."""
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+        run = self.mlflow.get_run(run_id)
+        if run.outputs and run.outputs.model_outputs:
+            return
+        experiment = run.info.experiment_id
+        started = self.mlflow.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        if started:
+            model_id = started[0].model_id
+        else:
+            params = dict(run.data.params)
+            model = self.mlflow.create_logged_model(experiment, "model", run_id, params=params, model_type="classifier")
+            model_id = model.model_id
         with _explained(self.uri), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow warns of its own type hints, and of integers that could be missing
             from mlflow import pyfunc
@@ -278,12 +247,12 @@ class Client:
                 artifacts={key: str(path) for key, path in parts.artifacts.items()},
                 signature=infer_signature(parts.input_example, parts.output_example),
                 input_example=parts.input_example,
-                pip_requirements=list(parts.pip_requirements),
+                pip_requirements=parts.pip_requirements,
                 mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
             )
             self.mlflow.log_model_artifacts(model_id, f"{folder}/model")
-            self.mlflow.finalize_logged_model(model_id, LoggedModelStatus.READY)
-            self.mlflow.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+        self.mlflow.finalize_logged_model(model_id, LoggedModelStatus.READY)
+        self.mlflow.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
@@ -292,17 +261,17 @@ def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     Where MLFLOW_TRACKING_URI names a server, its UI is there already: the link is all.
     """
     client = Client.open(root)
-    link = client.ui_link(None if client.is_server else f"http://{host}:{port}")
     if client.is_server:
-        print(f"MLflow UI: {link}")
+        print(f"MLflow UI: {client.ui_command()}")
     else:
         file = client.database_file or root / database.DATABASE
+        link = ui.link(f"http://{host}:{port}", client.experiment_id)
         ui.serve(client.uri, database.artifact_root(file), link, host, port)
 
 
 def _load_mlflow(*, local: bool) -> None:
     """Import MLflow, quiet: its errors reach people as exceptions, its notices are nothing that they can act on."""
-    settle_environment()
+    connection.settle_environment()
     with warnings.catch_warnings(), without_collecting():
         warnings.simplefilter("ignore", DeprecationWarning)  # of MLflow's use of SQLAlchemy, and the like
         importlib.import_module("mlflow.tracking")
@@ -315,19 +284,18 @@ def _load_mlflow(*, local: bool) -> None:
 
 def _create(uri: str, artifacts: Path, experiment: str) -> None:
     """Create the experiment, and the database if it is empty, with its runs' files below `artifacts`."""
-    from mlflow.entities import ExperimentTag
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     try:
         if uri.startswith("http"):
-            MlflowClient(uri).create_experiment(experiment, tags=dict([ui.view_tag()]))
+            MlflowClient(uri).create_experiment(experiment)
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         backend = SqlAlchemyStore(uri, str(artifacts))  # the client would take ./mlruns of the working folder
         try:
-            backend.create_experiment(experiment, tags=[ExperimentTag(*ui.view_tag())])
+            backend.create_experiment(experiment)
         finally:
             backend.engine.dispose()
     except MlflowException as error:
@@ -346,7 +314,7 @@ def _explained(uri: str) -> Iterator[None]:
         code = getattr(error, "error_code", "")
         if code == "INVALID_PARAMETER_VALUE" and "'active' state" not in str(error):  # a deleted run's message
             raise ValueError(redact(f"MLflow does not take this: {str(error).splitlines()[0]}")) from error
-        raise StoreUnavailableError(explain(uri, error)) from error
+        raise connection.StoreUnavailableError(connection.explain(uri, error)) from error
 
 
 def _record(run: Any) -> RunRecord:

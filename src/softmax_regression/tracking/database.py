@@ -58,14 +58,11 @@ def artifact_root(database: Path) -> Path:
     return database.parent / ARTIFACTS
 
 
-def create_once(database: Path, create: Callable[[Path], None], wait: float) -> None:
-    """Make `database` by `create(temporary file)`, by one process only, so that it is whole or not there.
-
-    Other processes wait up to `wait` seconds, then raise RuntimeError.
-    """
+def create_once(database: Path, create: Callable[[Path], None]) -> None:
+    """Make `database` by `create(temporary file)`, by one process only, so that it is whole or not there."""
     if _has_tables(database):
         return
-    with exclusive(lock_file(database), wait):
+    with exclusive(lock_file(database)):
         if not _has_tables(database):
             with atomic_path(database) as temporary:
                 create(temporary)
@@ -78,10 +75,7 @@ def lock_file(database: Path) -> Path:
 
 @contextmanager
 def exclusive(lock: Path, wait: float = 60.0) -> Iterator[None]:
-    """Hold the lock, so that other processes wait for it.
-
-    Raises RuntimeError where another process does not release it within `wait` seconds.
-    """
+    """Hold the lock. Raises RuntimeError where another process does not release it within `wait` seconds."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=wait):
@@ -92,35 +86,28 @@ def exclusive(lock: Path, wait: float = 60.0) -> Iterator[None]:
         ) from None
 
 
-def relocate(database: Path) -> int:
+def relocate(database: Path) -> None:
     """Point the locations in `database` into its own folder after the folder was moved or copied.
 
-    Returns the number of rows changed. A run or model stays where it is recorded if its files are there and not
-    here, as when the database was copied alone.
+    A run or model stays where it is recorded if its files are there and not here, as when the database was copied
+    alone.
     """
     here = artifact_root(database)
-    changed = 0
     with _opened(database) as connection:
         for table, column, row_id, depth in _LOCATIONS:
-            rows = connection.execute(
-                f"SELECT {row_id}, {column} FROM {table} WHERE substr({column}, 1, ?) = '/' "
-                f"AND substr({column}, 1, ?) <> ?",
-                (1, len(f"{here}/"), f"{here}/"),
-            ).fetchall()
-            for identifier, recorded in rows:
+            elsewhere = f"instr({column}, '/') = 1 AND instr({column}, ?) <> 1"  # absolute paths, not below `here`
+            query = f"SELECT {row_id}, {column} FROM {table} WHERE {elsewhere}"
+            for identifier, recorded in connection.execute(query, (f"{here}/",)).fetchall():
                 old = Path(recorded)
                 if len(old.parents) < depth or old.parents[depth - 1].name != ARTIFACTS:
                     continue  # a location of somebody's choice
                 new = here / old.relative_to(old.parents[depth - 1])
-                if table != "experiments" and old.exists() and not new.exists():
-                    continue
-                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {row_id} = ?", (str(new), identifier))
-                changed += 1
-    return changed
+                if table == "experiments" or new.exists() or not old.exists():
+                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE {row_id} = ?", (str(new), identifier))
 
 
 def _has_tables(database: Path) -> bool:
-    if not database.exists() or not database.stat().st_size:
+    if not database.exists():
         return False
     with _opened(database) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

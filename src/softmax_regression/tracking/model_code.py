@@ -1,7 +1,7 @@
 """The logged MLflow model: this file is copied into it ("models from code") and runs where the model is used.
 
 It stands alone: numpy, pandas, safetensors and MLflow; no torch, no pickle, nothing else of this package.
-The input is what the data set stores: uint8 images (N, H, W) of 0 to 255, or float64 features (N, D):
+The input is what a person has: uint8 images (N, H, W) of 0 to 255, as stored, or real features (N, D) in float64:
 
     mlflow models serve -m models:/<id> --env-manager local -p 5001
     curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": [[[0, 17, ...], ...]]}'
@@ -37,17 +37,18 @@ class SoftmaxRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLf
         description = json.loads(Path(context.artifacts["description"]).read_text(encoding="utf-8"))
         self.class_names: list[str] = description["class_names"]
         self.example_shape = tuple(description["example_shape"])
-        self.scale = float(description["scale"])
+        self.scale = np.array(description["scale"], np.float64)  # one for each feature where they were packed
 
     def predict(self, model_input: np.ndarray) -> pd.DataFrame:
         """Return a row per example: "label", its number "class", and the probability "P(name)" of each class.
 
-        model_input (N, *example_shape) holds examples as the data set stores them. Features (N, D) are pixels / scale,
-        logits = features W^T + b (after ReLU layers, if any), probabilities = softmax(logits) (d2l 4.4), in float64, so
-        that an answer does not depend on its batch. Raises MlflowException (HTTP 400) for what is no such input.
+        model_input (N, *example_shape). Features (N, D) are pixels / scale; real ones are rounded to what the data set
+        stores of them, a multiple of 1 / scale. logits = features W^T + b (after ReLU layers, if any), probabilities =
+        softmax(logits) (d2l 4.4), in float64. Raises MlflowException (HTTP 400) for what is no such input.
         """
         self._check(model_input)
-        features = model_input.reshape(len(model_input), self.layers[0][0].shape[1]) / self.scale
+        values = model_input.reshape(len(model_input), self.layers[0][0].shape[1])
+        features = (np.rint(values * self.scale) if self.scale.ndim else values) / self.scale
         for weight, bias in self.layers[:-1]:
             features = np.maximum(features @ weight.T + bias, 0)
         weight, bias = self.layers[-1]
@@ -60,7 +61,7 @@ class SoftmaxRegression(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLf
 
     def _check(self, examples: np.ndarray) -> None:
         """Refuse what the signature lets through, and again what it refuses: it does not see every caller."""
-        is_image = self.scale > 1
+        is_image = self.scale.ndim == 0 and self.scale > 1
         dtype = np.dtype(np.uint8 if is_image else np.float64)
         problem = ""
         if not isinstance(examples, np.ndarray) or (examples.shape[1:], examples.dtype) != (self.example_shape, dtype):

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import uuid
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,15 +51,14 @@ def host() -> str:
     """Return the digest that stands for this machine or container: 16 hexadecimal digits."""
     card = uuid.getnode()
     made_up = card >> 40 & 1  # RFC 9562: without a card, getnode draws a number at random and sets this bit
-    facts = [platform.node(), _text("/etc/machine-id"), "" if made_up else f"{card:012x}", _namespace()]
+    namespace = Path("/proc/self/ns/pid")
+    facts = [
+        platform.node(),
+        _text("/etc/machine-id"),
+        "" if made_up else f"{card:012x}",
+        str(namespace.readlink()) if namespace.is_symlink() else "",
+    ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-
-
-def _namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
 
 
 @lru_cache(maxsize=1)
@@ -72,20 +72,15 @@ def _started(pid: int) -> str | None:
 
     A process that has ended and only awaits its parent is none.
     """
-    try:
+    with suppress(OSError):  # no such process, or a system without /proc
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         state, ticks = fields[0], fields[19]  # proc(5): fields 3 and 22, counted after the name in brackets
-    except OSError:
-        return _started_without_proc(pid)
-    return None if state in "ZX" else ticks
-
-
-def _started_without_proc(pid: int) -> str | None:
-    if not psutil.pid_exists(pid):
-        return None
+        return None if state in "ZX" else ticks
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
     except psutil.Error:
         return ""
 

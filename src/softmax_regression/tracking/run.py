@@ -1,18 +1,17 @@
 """The run that is being written: it never stops the work that it records, writes nothing twice and no secret."""
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from softmax_regression.redaction import redact
 from softmax_regression.tracking.client import Client, ModelParts, Point
 from softmax_regression.tracking.connection import StoreUnavailableError, impatience
 from softmax_regression.tracking.record import ERROR
 
-_METRIC_NAME = re.compile(r"[\w\-. :/]+", re.ASCII)
+Finish: TypeAlias = Callable[[str, str, int], None]  # takes the run's id, its key, its end in ms since 1970
 _TEXTS = frozenset({".csv", ".diff", ".html", ".json", ".lock", ".md", ".patch", ".svg", ".toml", ".txt", ".yaml"})
 
 
@@ -21,19 +20,11 @@ class Run:
 
     Then `lost` says why, in one line, and nothing more is sent until `finish` tries once again; what has not
     arrived by then can be rebuilt from the DVC outputs. As a context manager it ends the run: FINISHED, FAILED
-    on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, FileNotFoundError) are raised as ever.
+    on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, OSError) are raised as ever.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        run_id: str,
-        name: str,
-        *,
-        on_finish: Callable[[str, str, int], None] | None,
-        new: bool = False,
-    ) -> None:
-        """`on_finish(run id, key, end)` ends the run as FINISHED; None for one that has ended and is added to."""
+    def __init__(self, client: Client, run_id: str, name: str, on_finish: Finish | None, *, new: bool = False) -> None:
+        """`on_finish` ends the run as FINISHED; None for one that has ended and is added to."""
         self.run_id = run_id
         self.name = name
         self.lost: str | None = None
@@ -51,13 +42,9 @@ class Run:
     def log_steps(self, steps: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Record the metrics of several steps in one call, with the present time.
 
-        What the run already has, same name, step and value, is not recorded again. Raises ValueError for a name
-        that MLflow does not take.
+        What the run already has, same name, step and value, is not recorded again.
         """
         points = [(name, step, float(value)) for step, values in steps for name, value in values.items()]
-        for name in {name for name, _, _ in points}:
-            if not _METRIC_NAME.fullmatch(name):
-                raise ValueError(f"metric name {name!r} is not allowed: use letters, digits, spaces and _ - . : /")
         now = time.time_ns() // 1_000_000
         self._send(lambda: self._log_unrecorded(points, now))
 
@@ -65,62 +52,37 @@ class Run:
         """Set tags in one call."""
         self._send(lambda: self._client.set_tags(self.run_id, tags))
 
-    def set_description(self, markdown: str) -> None:
-        """Set the description that the UI shows on top of the run; 8000 characters are kept."""
-        self.set_tags({"mlflow.note.content": markdown})
-
     def log_file(self, path: Path, folder: str = "") -> None:
-        """Copy a file into an artifact folder of the run; a text file less its credentials.
-
-        Raises FileNotFoundError if it is missing.
-        """
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there to be logged")
-        text = path.read_text(encoding="utf-8", errors="replace") if path.suffix in _TEXTS else ""
-        if redact(text) != text:
-            self.log_text(text, f"{folder}/{path.name}".lstrip("/"))
+        """Copy a file into an artifact folder of the run; a text file less its credentials."""
+        content = path.read_bytes()
+        place = f"{folder}/{path.name}".lstrip("/")
+        if path.suffix in _TEXTS:
+            self.log_text(content.decode(errors="surrogateescape"), place)
         else:
-            self._send(lambda: self._client.log_file(self.run_id, path, folder))
+            self.log_bytes(content, place)
 
     def log_text(self, text: str, artifact_path: str) -> None:
         """Write `text`, less its credentials, into a file among the run's artifacts."""
-        self.log_bytes(redact(text).encode(), artifact_path)
+        self.log_bytes(redact(text).encode(errors="surrogateescape"), artifact_path)
 
     def log_bytes(self, content: bytes, artifact_path: str) -> None:
         """Write `content`, such as a picture, into a file among the run's artifacts."""
         self._send(lambda: self._client.log_bytes(self.run_id, content, artifact_path))
 
     def log_image_series(self, key: str, images: Sequence[tuple[int, Path]]) -> None:
-        """Log (step, picture file) pairs that the UI shows under `key` with a slider over the steps.
+        """Log (step, picture file) pairs that the UI shows under `key` with a slider; steps that the run has stay."""
+        self._send(lambda: self._client.log_images(self.run_id, key, images))
 
-        Steps that a resumed or continued run already has are left as they are.
-        """
-        if missing := [str(path) for _, path in images if not path.is_file()]:
-            raise FileNotFoundError(f"{', '.join(missing)}: not there to be logged")
-        self._send(lambda: self._client.log_images(self.run_id, key, images, new=self._new))
-
-    def log_input_dataset(
-        self, name: str, digest: str, source: str, *, context: str, profile: Mapping[str, object] | None = None
-    ) -> None:
+    def log_dataset(self, name: str, digest: str, source: str, context: str, profile: Mapping[str, object]) -> None:
         """Record a data set as an input of the run, which the UI shows in its Dataset column.
 
-        `context` is what it was used for ("training", "test"); `profile` holds facts such as num_rows.
+        `context` is what it was used for ("training", "testing"); `profile` holds facts such as num_rows.
         """
-        source = redact(source)
-        self._send(lambda: self._client.log_dataset(self.run_id, name, digest, source, context, profile or {}))
+        self._send(lambda: self._client.log_dataset(self.run_id, name, digest, source, context, profile))
 
-    def log_model(self, name: str, parts: ModelParts) -> None:
-        """Log an MLflow model. A resumed or continued run that has a model keeps that one."""
-        created: list[str] = []  # a second try goes on with the model that the first one made
-
-        def log() -> None:
-            if not self._new and self._client.model_of(self.run_id):
-                return
-            if not created:
-                created.append(self._client.create_model(self.run_id, name))
-            self._client.upload_model(self.run_id, created[0], parts)
-
-        self._send(log)
+    def log_model(self, parts: ModelParts) -> None:
+        """Log an MLflow model; a run that has one keeps it."""
+        self._send(lambda: self._client.log_model(self.run_id, parts))
 
     def finish(self, status: str = "FINISHED", *, key: str = "") -> bool:
         """End the run (a continued one keeps its status and end); return whether all of it has arrived.
@@ -129,11 +91,10 @@ class Run:
         """
         end, on_finish = time.time_ns() // 1_000_000, self._on_finish
         with impatience() if self.lost else nullcontext():
-            if on_finish is not None:
-                if status == "FINISHED":
-                    self._send(lambda: on_finish(self.run_id, key, end))
-                else:
-                    self._send(lambda: self._client.end_run(self.run_id, status, end))
+            if on_finish and status == "FINISHED":
+                self._send(lambda: on_finish(self.run_id, key, end))
+            elif on_finish:
+                self._send(lambda: self._client.end_run(self.run_id, status, end))
             self._on_finish = None
             self._flush()
         return self.lost is None
@@ -155,15 +116,13 @@ class Run:
     def _flush(self) -> None:
         """Carry out what waits, in order, up to the first that the store does not take."""
         while self._waiting:
+            operation = self._waiting.pop(0)
             try:
-                self._waiting[0]()
+                operation()
             except StoreUnavailableError as error:
+                self._waiting.insert(0, operation)
                 self.lost = str(error)
                 return
-            except BaseException:
-                del self._waiting[0]
-                raise
-            del self._waiting[0]
         self.lost = None
 
     def _log_unrecorded(self, points: Sequence[Point], timestamp: int) -> None:

@@ -31,8 +31,8 @@ class RunStore(Client):
         On a server, two that start within the same milliseconds may get the same number; it is a label only.
         Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
         """
-        lock = database.lock_file(self.database_file) if self.database_file else None
-        with database.exclusive(lock) if lock else nullcontext():  # or two at once could both be the second
+        file = self.database_file
+        with database.exclusive(database.lock_file(file)) if file else nullcontext():  # or two could both be the second
             attempt = 1 + max((record.attempt for record in self.attempts(config_key)), default=0)
             name = name if attempt == 1 else f"{name} #{attempt}"
             own = {CONFIG: config_key, ATTEMPT: str(attempt), processes.TAG: processes.identity()}
@@ -79,12 +79,8 @@ class RunStore(Client):
 
     def find(self, key: str) -> RunRecord | None:
         """Return the live run of the experiment with this key; if none is live, the newest finished one."""
-        finished = [record for record in self.runs(f"tags.`{KEY}` = '{key}'") if record.status == "FINISHED"]
-        return max(
-            finished,
-            key=lambda record: (record.live, REPRODUCES not in record.tags, record.end_time or 0),
-            default=None,
-        )
+        finished = [run for run in self.runs(f"tags.`{KEY}` = '{key}'") if run.status == "FINISHED"]
+        return max(finished, key=lambda run: (run.live, REPRODUCES not in run.tags, run.end_time or 0), default=None)
 
     def finish(self, run_id: str, key: str, end: int) -> None:
         """End a run as FINISHED, at `end` in ms since 1970, and decide which run represents its experiment.
@@ -105,7 +101,8 @@ class RunStore(Client):
         own = self.existing(run_id)
         twins = self.runs(f"tags.`{KEY}` = '{own.key}'") if own.key else [own]
         relatives = [run for config in {run.config_key for run in twins} for run in self.attempts(config)]
-        ended = sorted((run for run in relatives if run.status == "FINISHED"), key=_end)
+        finished = [run for run in relatives if run.status == "FINISHED"]
+        ended = sorted(finished, key=lambda run: (run.end_time or 0, run.run_id))
         latest = ended[-1]
         live = next(run for run in ended if run is latest or (run.key and run.key == latest.key))
         wanted = {run.run_id: {LIVE: str(run is live).lower()} for run in ended}
@@ -119,10 +116,7 @@ class RunStore(Client):
         return {run.run_id: wanted[run.run_id] for run in ended if not wanted[run.run_id].items() <= run.tags.items()}
 
     def dead_runs(self) -> list[tuple[RunRecord, str]]:
-        """Return the runs that are RUNNING but whose process on this machine is gone, and why it is.
-
-        Runs of other machines and of live processes are left alone.
-        """
+        """Return the runs that are RUNNING though their process, on this machine, is gone; and why it is."""
         here = self.runs(f"attributes.status = 'RUNNING' AND tags.`{processes.TAG}` LIKE '{processes.host()} %'")
         reasons = [(record, processes.why_gone(record.tags[processes.TAG])) for record in here]
         return [(record, reason) for record, reason in reasons if reason]
@@ -138,7 +132,3 @@ class RunStore(Client):
         """End a run whose process is gone as KILLED, at the time of its last record."""
         self.set_tags(record.run_id, {KILLED: reason})
         self.end_run(record.run_id, "KILLED", self.last_recorded(record))
-
-
-def _end(run: RunRecord) -> tuple[int, str]:
-    return run.end_time or 0, run.run_id

@@ -6,16 +6,17 @@ findings.json says ("metrics", "tags", "summary", "notes") is shown there.
 """
 
 import json
+import math
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
-from softmax_regression.artifacts.model import Model, read_model
+from softmax_regression.artifacts.model import read_model
 from softmax_regression.artifacts.outcome import History, read_history
+from softmax_regression.data.datasets import FOLDER
 from softmax_regression.files import md5_of_folder, text_of
 from softmax_regression.tracking.client import ModelParts
 from softmax_regression.tracking.run import Run
@@ -25,6 +26,7 @@ FOLDERS = {"evaluate": "evaluation", "predict": "predictions"}
 LIVE_CURVES = "evaluation/figures/curves.png"  # drawn while the training runs, then by the evaluate stage
 PREDICTIONS = "evaluation/predictions.csv"
 _SHOWN = {"first predictions": "predictions/first.png", "curves": LIVE_CURVES}  # on the run's page
+_DESCRIPTION = "mlflow.note.content"  # the tag that the UI shows on top of a run; MLflow keeps 8000 characters
 _SERIES = "series"  # a stage's folder series/<key>/<step>.png is an image series of the run
 _MODEL_CODE = Path(__file__).with_name("model_code.py")  # given as a path: importing it would import MLflow
 
@@ -45,11 +47,6 @@ def curve_steps(history: History, after: int = 0) -> list[tuple[int, dict[str, f
     return [
         (int(row["epoch"]), {f"curves/{name}": value for name, value in row.items() if name != "epoch"}) for row in rows
     ]
-
-
-def log_curves(run: Run, history: History, after: int = 0) -> None:
-    """Record the figures of the epochs later than `after`; what the run has is not recorded again."""
-    run.log_steps(curve_steps(history, after))
 
 
 def final_training_metrics(history: History) -> dict[str, float]:
@@ -73,7 +70,7 @@ def final_training_metrics(history: History) -> dict[str, float]:
 def log_training(run: Run, folder: Path) -> None:
     """Record the train stage's outputs: curves, final figures, files, the data as inputs, the model."""
     history = read_history(folder / "history.csv")
-    log_curves(run, history)
+    run.log_steps(curve_steps(history))
     run.log_metrics(final_training_metrics(history))
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -91,15 +88,16 @@ def log_stage(run: Run, stage: str, folder: Path) -> None:
     name = FOLDERS.get(stage, stage)
     findings = json.loads(text_of(folder / "findings.json") or "{}")
     run.log_metrics({f"final/{metric}": value for metric, value in findings.get("metrics", {}).items()})
-    if "summary" in findings:
-        run.set_description(_description(run.run_id, findings["summary"], findings.get("notes", [])))
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if path.is_file() and inside.parts[0] != _SERIES:
             run.log_file(path, (Path(name) / inside.parent).as_posix())
     for series in sorted((folder / _SERIES).glob("*")):
         run.log_image_series(series.name, [(int(path.stem), path) for path in sorted(series.glob("*.png"))])
-    run.set_tags(findings.get("tags", {}) | {outputs_tag(stage): md5_of_folder(folder)})
+    tags = findings.get("tags", {})
+    if "summary" in findings:
+        tags[_DESCRIPTION] = _description(run.run_id, findings["summary"], findings.get("notes", []))
+    run.set_tags(tags | {outputs_tag(stage): md5_of_folder(folder)})
 
 
 def _description(run_id: str, summary: str, notes: list[str]) -> str:
@@ -114,41 +112,28 @@ def _log_data(run: Run, folder: Path) -> None:
     """Record the data set as MLflow's inputs of the run."""
     experiment, report = read_experiment(folder / "experiment.json"), json.loads(text_of(folder / "data.json") or "{}")
     name = str(experiment.params["data.name"])
-    for part in ("train", "test"):
-        run.log_input_dataset(
-            f"{name} {part}",
-            experiment.data[f"{part}-images"][:16],
-            f"data/{name}",
-            context="training" if part == "train" else "testing",
-            profile={"num_rows": report[part]["examples"]} if report else None,
-        )
+    for part, use in (("train", "training"), ("test", "testing")):
+        profile = {"num_rows": report[part]["examples"]} if report else {}
+        run.log_dataset(f"{name} {part}", experiment.data[f"{part}-images"][:16], FOLDER.as_posix(), use, profile)
 
 
 def _log_model(run: Run, folder: Path) -> None:
-    """Record the model as MLflow knows models: with a signature, loadable and servable, without pickle."""
+    """Record the model as MLflow knows models: with a signature, loadable and servable, without pickle.
+
+    The example of the input is a ramp: of pixels, uint8 from 0 to the model's scale, or of real features, float64 from
+    0 to 1. That of the output has the columns and dtypes of model_code.py.
+    """
+    import pandas as pd
+
     model = read_model(folder)
+    largest = model.scale if isinstance(model.scale, float | int) else 1.0
+    ramp = np.linspace(0, largest, math.prod(model.example_shape)).reshape(1, *model.example_shape)
+    chances = {f"P({name})": 1 / len(model.class_names) for name in model.class_names}
     parts = ModelParts(
         code=_MODEL_CODE,
         artifacts={"weights": folder / "model.safetensors", "description": folder / "model.json"},
-        input_example=_input_example(model),
-        output_example=_output_example(model),
+        input_example=ramp.astype(np.uint8 if largest > 1 else np.float64),
+        output_example=pd.DataFrame({"label": model.class_names[0], "class": 0} | chances, index=[0]),
         pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas", "safetensors")],
     )
-    run.log_model("model", parts)
-
-
-def _input_example(model: Model) -> np.ndarray[Any, Any]:
-    """Return one example (1, *example_shape) as the model takes it: a ramp from 0 to its scale.
-
-    uint8 for pixels (scale above 1), float64 for features: the dtypes in which data sets store them.
-    """
-    ramp = np.linspace(0, model.scale, int(np.prod(model.example_shape))).reshape(1, *model.example_shape)
-    return ramp.astype(np.uint8 if model.scale > 1 else np.float64)
-
-
-def _output_example(model: Model) -> Any:
-    """Return a table of the model's output, one row, with the columns and dtypes that model_code.py gives."""
-    import pandas as pd
-
-    chances = {f"P({name})": 1 / len(model.class_names) for name in model.class_names}
-    return pd.DataFrame({"label": model.class_names[0], "class": 0} | chances, index=[0])
+    run.log_model(parts)

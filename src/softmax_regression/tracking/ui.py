@@ -11,10 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import zlib
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,14 +33,14 @@ COLUMNS = {
 }
 
 
-def view_tag(columns: Mapping[str, int] = COLUMNS) -> tuple[str, str]:
+def view_tag() -> tuple[str, str]:
     """Return the experiment tag, name and value, that holds the view named in `link`."""
     state = {
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
-        "selectedColumns": list(columns),
-        "columnOrder": list(columns),
-        "columnWidths": dict(columns),
+        "selectedColumns": list(COLUMNS),
+        "columnOrder": list(COLUMNS),
+        "columnWidths": COLUMNS,
         "runsHiddenMode": "FIRST_20_RUNS",
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
@@ -59,9 +57,9 @@ def link(base_url: str, experiment_id: str) -> str:
 def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
     """Run the MLflow UI on the store at `uri` until Ctrl-C, and print `link` when it answers.
 
-    What others send to it as a server is kept in `artifacts`, not in the working folder.
-    One worker, and no runner of GenAI evaluation jobs: half the memory and the time to start. Nothing of it is left
-    running. Raises RuntimeError if the port is taken, or the UI ends by itself.
+    What others send to it as a server is kept in `artifacts`, not in the working folder. One worker, and no runner of
+    GenAI evaluation jobs: half the memory and the time to start. Nothing of it is left running.
+    Raises RuntimeError if the port is taken, or the UI ends by itself.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just given back is free
@@ -77,8 +75,7 @@ def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
     where = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_REGISTRY_STORE_URI": uri}  # `ps` shows arguments, with passwords
     server = subprocess.Popen(command, env=quiet | os.environ | where, start_new_session=True)
     try:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         while server.poll() is None and not _listens(host, port):
             time.sleep(0.2)
         if server.poll() is None:
@@ -93,8 +90,5 @@ def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
 
 
 def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
