@@ -5,10 +5,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui experiments test check bench lock clean
+.PHONY: help setup run ui experiments test check check-arm bench lock clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.complete  ## make .venv from the lock file (the other commands do it by themselves)
 
@@ -37,6 +37,9 @@ check: setup  ## lint, types and all tests: what CI runs
 	ruff format --check .
 	mypy
 	python -m pytest -n 2
+
+check-arm: setup  ## train on an emulated ARM processor, with Debian's torch: the same digests? (needs apt, 1.2 GB)
+	@.ci/check-arm
 
 bench: setup  ## measure speed, as ratios (benchmarks/)
 	@python -m benchmarks

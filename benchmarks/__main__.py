@@ -20,7 +20,7 @@ NAME = "fashion_mnist"
 def main() -> None:
     """Run all groups of benchmarks, or those named; print each figure as soon as it is known."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="numpy lightning sklearn size gpu pipeline (all)")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="numpy step lightning sklearn size gpu pipeline")
     parser.add_argument("--quick", action="store_true", help="fewer repeats, no scikit-learn: a look, no measurement")
     options = parser.parse_args()
     params, data = load_params(ROOT / "params.yaml"), ROOT / FOLDER
@@ -29,6 +29,7 @@ def main() -> None:
     repeats = 1 if options.quick else 5
     groups: dict[str, Callable[[], list[Figure]]] = {
         "numpy": lambda: training_speed.over_numpy(dataset, params, repeats),
+        "step": lambda: training_speed.parts_of_a_step(dataset, params),
         "lightning": lambda: training_speed.over_plain_lightning(dataset, params),
         "sklearn": lambda: [] if options.quick else training_speed.to_accuracy(dataset, params),
         "size": lambda: training_speed.against_size(

@@ -14,16 +14,16 @@ from softmax_regression.params import load_params
 
 
 def main() -> None:
-    """evaluate.py DATA_FOLDER TRAIN_FOLDER OUTPUT_FOLDER METRICS_FILE."""
-    data, train, output, metrics = map(Path, sys.argv[1:5])
+    """evaluate.py DATA_FOLDER TRAIN_FOLDER OUTPUT_FOLDER FIGURES_FOLDER METRICS_FILE."""
+    data, train, output, figures, metrics = map(Path, sys.argv[1:6])
     params = load_params()
     trained = read_trained(train)
     examples = load(data, trained.model.data, size=trained.experiment.params["data.resize"]).test
     found = evaluate(trained, examples, params.evaluate)
-    write_evaluation(output, found, trained.model, examples)
-    write_training_pictures(output, trained)
+    write_evaluation(output, figures, found, trained.model, examples)
+    write_training_pictures(figures, trained)
     write_atomically(metrics, metrics_json(found))
-    record(train, "evaluate", output)
+    record(train, output, figures)
     print(*found.bands.words, sep="\n", flush=True)
     if found.failed:
         raise RuntimeError(f"closing checks failed: {'; '.join(found.failed)}; the result is recorded all the same")

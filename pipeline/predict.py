@@ -18,7 +18,7 @@ def main() -> None:
     trained = read_trained(train)
     examples = load(data, trained.model.data, size=trained.experiment.params["data.resize"]).test
     write_predictions(output, trained.model, examples, params.predict.count)
-    record(train, "predict", output)
+    record(train, output)
 
 
 if __name__ == "__main__":

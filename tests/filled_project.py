@@ -37,7 +37,7 @@ PARAMS: dict[str, object] = {
     "data.name": DATA,
     "data.resize": None,
     "data.validation_size": 0,
-    "model.implementation": "scratch",
+    "model.implementation": "exact",
     "model.init_std": 0.01,
     "model.bias": True,
     "optimizer.learning_rate": 0.1,

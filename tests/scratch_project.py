@@ -41,7 +41,7 @@ PARTS = (
 # Params of a training whose outputs are made up.
 PARAMS: dict[str, object] = {
     "data.name": "small",
-    "model.implementation": "scratch",
+    "model.implementation": "exact",
     "optimizer.learning_rate": 0.1,
     "optimizer.momentum": 0.0,
     "optimizer.nesterov": False,

@@ -28,7 +28,7 @@ LAYERS = (
     ("tracking", "evaluation", "training"),
     ("artifacts", "download"),
     ("data", "mathematics", "plots"),
-    ("params", "progress", "tables"),
+    ("params", "progress", "tables", "numerics"),
     ("files", "entry", "redaction"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
@@ -50,6 +50,11 @@ OWNERS = {
 }
 # file -> the only third-party packages that it may import, where that is a promise
 PURE = {
+    "numerics/elementary.py": set(),
+    "numerics/grids.py": set(),
+    "numerics/randomness.py": {"numpy"},
+    "mathematics/exact.py": {"torch"},
+    "mathematics/products.py": {"torch"},
     "mathematics/softmax.py": {"torch"},
     "mathematics/sgd.py": {"torch"},
     "mathematics/batches.py": {"torch"},

@@ -46,7 +46,11 @@ def test_the_committed_params_are_the_books_recipe() -> None:
         ("optimizer.learning_rate", "fast", "optimizer.learning_rate: input should be a valid number; found 'fast'"),
         ("optimizer.nesterov", True, "nesterov is true but momentum is 0"),
         ("optimizer.nesterov", "yes", "optimizer.nesterov: input should be a valid boolean; found 'yes'"),
-        ("model.implementation", "torch", "model.implementation: input should be 'scratch', 'textbook' or 'library'"),
+        (
+            "model.implementation",
+            "torch",
+            "model.implementation: input should be 'exact', 'scratch', 'textbook' or 'library'",
+        ),
         ("download.sources", ["folder"], "download.sources: input should be a valid dictionary; found ['folder']"),
         ("download.timeout", 0, "download.timeout: input should be greater than 0; found 0"),
         ("data.sources", {}, "unknown key data.sources; did you mean download.sources?"),

@@ -57,9 +57,9 @@ class DownloadParams(_Section):
 
 
 class ModelParams(_Section):
-    """The layer and which of the three implementations trains it. `init_std` is the sigma of W ~ N(0, sigma^2)."""
+    """The layer and which of the four implementations trains it. `init_std` is the sigma of W ~ N(0, sigma^2)."""
 
-    implementation: Literal["scratch", "textbook", "library"]
+    implementation: Literal["exact", "scratch", "textbook", "library"]
     init_std: NonNegative
     bias: bool
 

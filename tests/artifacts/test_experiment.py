@@ -65,7 +65,7 @@ def test_params_data_and_weights_make_the_key(change: dict[str, Any]) -> None:
 
 def test_the_key_holds_no_code(params: Params) -> None:
     """experiment.json names params, data and weights, and nothing of who wrote them down."""
-    experiment = replace(described(params, {"files": {"train-images": {"sha256": "00"}}}), model="22")
+    experiment = replace(described(params, {"files": {"train-images": {"sha256": "00"}}, "scale": 255}), model="22")
     assert set(json.loads(experiment.to_json())) == {"params", "data", "model"}
     assert not [word for word in (".py", "src", "pipeline") if word in experiment.to_json()]
 
@@ -100,17 +100,55 @@ def test_seeds_of_one_configuration_share_it() -> None:
     assert replace(one, data={"train-images": "01"}).configuration != one.configuration
 
 
-def test_an_experiment_is_its_params_and_data(params: Params) -> None:
-    """All training params under dotted keys, made data's settings too, but not whether it was resumed or where from."""
-    report = {"files": {"train-images": {"sha256": "00"}}, "settings": {"download.make_classification.n_samples": 9}}
+def with_implementation(params: Params, name: str) -> Params:
+    """Return the params with another implementation."""
+    return params.model_copy(update={"model": params.model.model_copy(update={"implementation": name})})
+
+
+@pytest.mark.parametrize("implementation", ["exact", "scratch", "textbook", "library"])
+def test_an_experiment_is_its_params_and_data(params: Params, implementation: str) -> None:
+    """All training params under dotted keys, made data's settings too, but not whether it was resumed or where from.
+
+    Nor the device, where the sums are exact: the bits are the same on every one.
+    """
+    params = with_implementation(params, implementation)
+    report = {
+        "files": {"train-images": {"sha256": "00"}},
+        "scale": 255,
+        "settings": {"download.make_classification.n_samples": 9},
+    }
     experiment = described(params, report)
     sections = {name: getattr(params, name) for name in ("data", "model", "optimizer", "train")}
     wanted = {f"{name}.{key}" for name, section in sections.items() for key in type(section).model_fields}
-    assert set(experiment.params) == wanted - {"train.resume"} | {"download.make_classification.n_samples"}
+    left_out = {"train.resume", "train.device"} if implementation == "exact" else {"train.resume"}
+    assert set(experiment.params) == wanted - left_out | {"download.make_classification.n_samples"}
     assert experiment.params["download.make_classification.n_samples"] == 9
     assert experiment.params["train.seed"] == params.train.seed
     assert experiment.data == {"train-images": "00"}
     assert experiment.model == ""
+
+
+def test_the_scales_of_packed_features_are_data(params: Params) -> None:
+    """The same integers with other scales are other features, and so another experiment; pixels have no such entry."""
+    files = {"train-images": {"sha256": "00"}}
+    one, other, pixels = (
+        described(params, {"files": files, "scale": scale}) for scale in ([1.0, 2.0], [1.0, 4.0], 255)
+    )
+    assert set(one.data) == set(other.data) == {"train-images", "scale"}
+    assert one.key != other.key
+    assert one.key == described(params, {"files": files, "scale": [1.0, 2.0]}).key
+    assert pixels.data == {"train-images": "00"}
+
+
+def test_exact_trainings_of_all_devices_are_one_experiment(params: Params) -> None:
+    """The key of exact sums is the same for each device; that of sums in float32 is not."""
+    keys: dict[str, set[str]] = {"exact": set(), "scratch": set()}
+    for name, found in keys.items():
+        for device in ("cpu", "cuda"):
+            chosen = with_implementation(params, name)
+            train = chosen.train.model_copy(update={"device": device})
+            found.add(described(chosen.model_copy(update={"train": train}), {"files": {}, "scale": 1}).key)
+    assert (len(keys["exact"]), len(keys["scratch"])) == (1, 2)
 
 
 def test_no_or_broken_experiment_says_what_to_run(tmp_path: Path) -> None:
@@ -130,4 +168,12 @@ def test_names_show_what_departs_from_the_plain_recipe(params: Params) -> None:
     assert experiment_name(flat) == "fashion_mnist lr0.1 b256 e10 s0"
     changed = flat | {"optimizer.momentum": 0.9, "optimizer.nesterov": True, "optimizer.schedule": "cosine"}
     assert experiment_name(changed) == "fashion_mnist lr0.1 b256 m0.9 nesterov cosine e10 s0"
+    assert experiment_name(flat | {"train.solver": "full_batch_numpy"}) == "fashion_mnist full-batch lr0.1 e10 s0"
+
+
+@pytest.mark.parametrize("name", ["scratch", "textbook", "library"])
+def test_names_show_an_implementation_other_than_exact(params: Params, name: str) -> None:
+    """Exact sums are not named; the others are, where they train: the NumPy solver has none."""
+    flat = flatten(with_implementation(params, name))
+    assert experiment_name(flat) == f"fashion_mnist {name} lr0.1 b256 e10 s0"
     assert experiment_name(flat | {"train.solver": "full_batch_numpy"}) == "fashion_mnist full-batch lr0.1 e10 s0"

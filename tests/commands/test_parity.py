@@ -27,15 +27,17 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-10), ("float32", 1e-4)])
-def test_the_table_shows_that_both_agree(root: Path, dtype: str, bound: float) -> None:
+def test_the_table_shows_that_all_agree(root: Path, dtype: str, bound: float) -> None:
     """Digits with momentum, two epochs: a row an epoch, weights apart by rounding only, equal accuracies."""
     heading, *rows = parity_report(root, dtype, 2, log=False).splitlines()
-    assert heading.split()[:3] == ["epoch", "weight", "difference"]
+    assert heading.split()[:7] == ["epoch", "exact", "-", "library", "scratch", "-", "library"]
     assert len(rows) == 2
     for row in rows:
-        _, weight_difference, _, first, second = row.split()
-        assert float(weight_difference) < bound  # 12 steps; float32 rounding grows with each
-        assert first == second
+        _, exact, scratch, explained, *accuracies = row.split()
+        assert float(scratch) < bound  # 12 steps; float32 rounding grows with each
+        assert float(exact) < (float(explained) if dtype == "float64" else bound)
+        assert len(accuracies) == 3
+        assert len(set(accuracies)) == 1
     assert not (root / "mlflow.db").exists()
 
 
@@ -48,6 +50,8 @@ def test_the_table_is_a_run_of_its_own_where_that_is_asked_for(root: Path, monke
     (run,) = store.runs()
     assert (run.name, run.status, run.key, run.tags["kind"]) == ("parity float64", "FINISHED", "", "parity")
     assert run.params["optimizer.momentum"] == "0.9"
-    (name,) = (name for name in run.metrics if "weight" in name)
-    assert [step for step, _ in store.history(run.run_id, [name])[name]] == [1, 2]
+    names = sorted(name for name in run.metrics if "weight" in name)
+    assert names == ["parity/exact_weight_difference", "parity/scratch_weight_difference"]
+    for name, points in store.history(run.run_id, names).items():
+        assert [step for step, _ in points] == [1, 2], name
     assert store.download(run.run_id, "parity.txt", root / "out").read_text() == f"{text}\n"

@@ -1,6 +1,9 @@
 """Reading a data set: what is right is read as it is, every fault has one clear error; holding out; resizing."""
 
+import hashlib
 import json
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +34,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def points() -> dict[str, np.ndarray]:
-    """Return the arrays of a data set of points in the plane."""
-    features, labels = np.random.default_rng(0).normal(size=(30, 2)), (np.arange(30) % 3).astype(np.uint8)
+    """Return the arrays of a data set of points in the plane, as they are stored."""
+    features = np.random.default_rng(0).integers(-32767, 32768, (30, 2)).astype(np.int16)
+    labels = (np.arange(30) % 3).astype(np.uint8)
     return dict(zip(PARTS, (features, labels, features[:9], labels[:9]), strict=True))
 
 
@@ -64,12 +68,15 @@ def test_the_folder_describes_itself(folder: Path) -> None:
 
 
 def test_features_that_are_no_image(tmp_path: Path) -> None:
-    """Points in the plane come back as native float64, in memory."""
-    write_folder(tmp_path, "points", points(), scale=1)
+    """Points in the plane come back as native int16, in memory, with a scale for each of the two features."""
+    steps = np.array([2.0**-20, 8.0])
+    real = {part: array * steps if part.endswith("images") else array for part, array in points().items()}
+    write_folder(tmp_path, "points", real, scale=1)
     dataset = load(tmp_path, "points")
+    assert (dataset.example_shape, dataset.scale) == ((2,), (2.0**20, 0.125))
     np.testing.assert_array_equal(dataset.train.images, points()["train-images"])
     assert dataset.train.images.dtype.isnative
-    assert (dataset.example_shape, dataset.scale) == ((2,), 1)
+    assert type(dataset.train.images) is np.ndarray
 
 
 def test_what_is_not_said_is_taken_from_the_arrays() -> None:
@@ -114,6 +121,29 @@ def test_a_damaged_report_is_named_with_the_way_out(folder: Path, text: str) -> 
         load(folder, "small")
 
 
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ([2.0], "scale: expected 784 numbers, one for each feature, found 1"),
+        ([2.0] * 783 + [3.0], "scale: expected powers of two, found 3.0"),
+        ([-2.0] * 784, "scale: expected powers of two, found -2.0"),
+        ([0.0] * 784, "scale: expected powers of two, found 0.0"),
+        ([math.inf] * 784, "scale: expected powers of two, found inf"),
+        ([math.nan] * 784, "scale: expected powers of two, found nan"),
+        (["2.0"] * 784, "scale: expected powers of two, found '2.0'"),
+        (0, "scale: expected a positive number, or one for each feature, found 0"),
+        (math.nan, "scale: expected a positive number, or one for each feature, found nan"),
+        (None, "scale: expected a positive number, or one for each feature, found None"),
+    ],
+)
+def test_a_damaged_scale_is_named_with_the_way_out(folder: Path, scale: object, message: str) -> None:
+    """A scale is a positive number or a power of two for each feature; anything else is one line that says what."""
+    (folder / REPORT).write_text(json.dumps(read_report(folder) | {"scale": scale}))
+    expected = f"{folder / REPORT} is damaged ({message}); run `dvc repro --force download`"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        load(folder, "small")
+
+
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("fault", ["truncated", "trailing bytes", "not an IDX file"])
 def test_a_damaged_file_is_named_with_the_way_out(folder: Path, part: str, fault: str) -> None:
@@ -136,8 +166,8 @@ PARTS_WITH_FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "labels for images": ({"train-images": np.zeros(600, np.uint8)}, r"\('N', 28, 28\), found \(600,\)"),
     "images for labels": ({"train-labels": np.zeros((600, 28, 28), np.uint8)}, "vector of uint8, found uint8 of shape"),
     "labels as int32": ({"train-labels": np.zeros(600, np.int32)}, "expected a vector of uint8, found int32"),
-    "images as int16": ({"train-images": np.zeros((600, 28, 28), np.int16)}, "uint8 or float64, found int16"),
-    "not a number": ({"test-images": np.full((200, 28, 28), np.nan)}, "finite features, found NaN or infinity"),
+    "images as int32": ({"train-images": np.zeros((600, 28, 28), np.int32)}, "uint8 or int16, found int32"),
+    "images of real values": ({"test-images": np.zeros((200, 28, 28))}, "uint8 or int16, found float64"),
     "nothing": ({"test-images": np.zeros((0, 28, 28), np.uint8)}, "test-images: expected 200 examples, found 0"),
 }
 
@@ -216,6 +246,25 @@ def test_the_seed_alone_decides_which() -> None:
     assert not np.array_equal(hold_out(labels, 60, seed=1)[1], hold_out(labels, 60, seed=2)[1])
 
 
+def test_a_split_never_changes() -> None:
+    """The same examples on every machine and with every version: their digest is that of the day of this test."""
+    labels = np.arange(600) % 10
+    validation = hold_out(labels, 60, seed=0)[1]
+    assert (
+        hashlib.sha256(validation.astype("<i8").tobytes()).hexdigest()
+        == "bbe05aeb05df1fe38f6bffde1e6e89323d23e7ec901d8f41edb5a4cef5b837b3"
+    )
+    as_stored = hold_out(labels.astype(np.uint8), 60, seed=0)[1]
+    np.testing.assert_array_equal(as_stored, validation)
+
+
+def test_classes_are_drawn_apart() -> None:
+    """Classes of one size do not give the examples at the same places."""
+    validation = hold_out(np.arange(200) % 2, 20, seed=0)[1]
+    even, odd = validation[validation % 2 == 0], validation[validation % 2 == 1]
+    assert not np.array_equal(even + 1, odd)
+
+
 @pytest.mark.parametrize("size", [-1, 1, 9, 591, 600, 10_000])
 def test_a_size_that_leaves_a_class_out_is_refused(size: int) -> None:
     """With 10 classes in 600 examples 10 to 590 can be held out; the error says so."""
@@ -269,6 +318,6 @@ def test_reading_resizes_where_a_size_is_given(folder: Path) -> None:
 
 def test_only_grey_images_are_resized() -> None:
     """Points in the plane have no size to change: the error says which param."""
-    points = Examples(np.zeros((4, 2)), np.zeros(4, np.uint8))
+    points = Examples(np.zeros((4, 2), np.int16), np.zeros(4, np.uint8))
     with pytest.raises(ValueError, match=r"^data\.resize: points has no grey images to resize; set data.resize: null$"):
         resize(Dataset("points", ("a", "b"), 1, points, points), 14)

@@ -46,12 +46,14 @@ def test_a_map_equals_the_array_and_leaves_the_file_alone(tmp_path: Path) -> Non
     assert (tmp_path / "file").read_bytes() == before
 
 
-def test_doubles_are_read_to_memory_even_when_a_map_is_asked_for(tmp_path: Path) -> None:
-    """A big-endian double cannot be used in place: the caller gets native numbers instead."""
-    idx.write(tmp_path / "file", np.array([1.5, -2.0]))
+@pytest.mark.parametrize("dtype", ["i2", "f8"])
+def test_wider_types_are_read_to_memory_even_when_a_map_is_asked_for(tmp_path: Path, dtype: str) -> None:
+    """A big-endian number cannot be used in place: the caller gets native numbers instead."""
+    idx.write(tmp_path / "file", np.array([258, -2], dtype))
     values = idx.read(tmp_path / "file", memory_map=True)
+    assert values.dtype == np.dtype(dtype)
     assert values.dtype.isnative
-    assert values.tolist() == [1.5, -2.0]
+    assert values.tolist() == [258, -2]
 
 
 @pytest.mark.parametrize(

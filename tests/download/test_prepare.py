@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_data import NAMES, make_parts, write_published
 
+from softmax_regression.data import idx
 from softmax_regression.data.datasets import PARTS, Dataset, Examples, load, read_report
 from softmax_regression.download import registry
 from softmax_regression.download.prepare import can_download, describe, download
@@ -76,6 +77,70 @@ def test_the_report_records_the_settings_that_made_the_data(tmp_path: Path) -> N
     settings = PARAMS.make_classification.model_dump()
     assert report["settings"] == {f"download.make_classification.{key}": value for key, value in settings.items()}
     assert "settings" not in get("digits", tmp_path / "digits")
+
+
+def test_real_values_are_packed(tmp_path: Path) -> None:
+    """Points are stored in two bytes a value, come back to within half a step, and the report says what was lost."""
+    report = get("make_classification", tmp_path / "points")
+    dataset = load(tmp_path / "points", "make_classification")
+    make = registry.DATA_SETS["make_classification"].make
+    assert make is not None
+    made = make(PARAMS.make_classification.model_dump())
+    scale = np.array(dataset.scale)
+    assert report["scale"] == scale.tolist()
+    assert len(scale) == 2
+    errors = []
+    for examples, split in ((dataset.train, "train"), (dataset.test, "test")):
+        errors.append(np.abs(examples.images / scale - made[f"{split}-images"]))
+        np.testing.assert_array_equal(examples.labels, made[f"{split}-labels"])
+        assert report["files"][f"{split}-images"]["bytes"] == 12 + 2 * examples.images.size  # 12: the header
+    assert (np.concatenate(errors) <= 1 / (2 * scale)).all()
+    assert report["type"] == "int16"
+    assert report["packing"].keys() == {"bits", "largest_error", "relative_error"}
+    assert report["packing"]["bits"] == 16
+    assert report["packing"]["largest_error"] == pytest.approx(np.concatenate(errors).max(), rel=5e-3)  # three digits
+    assert report["packing"]["relative_error"] < 1 / 32767
+    assert "packing" not in get("digits", tmp_path / "digits")
+
+
+def parts_of(features: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the parts of a data set of two classes that has the same examples for training and testing."""
+    labels = (np.arange(len(features)) % 2).astype(np.uint8)
+    return dict(zip(PARTS, (features, labels, features, labels), strict=True))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_real_values_are_divided_by_the_entrys_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type
+) -> None:
+    """Features are stored value / scale before packing and after it, in single and double precision alike."""
+    parts = parts_of(np.array([[10, 20], [30, -40]], dtype))
+    monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(scale=10, make=lambda settings: parts))
+    get("real", tmp_path / "real")
+    dataset = load(tmp_path / "real", "real")
+    np.testing.assert_array_equal(dataset.test.images / np.array(dataset.scale), [[1, 2], [3, -4]])
+
+
+def test_published_real_values_are_packed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of doubles from a source end as files of 16-bit integers."""
+    features = np.array([[1.5, 2.5], [3.5, -4.5]])
+    for part, array in parts_of(features).items():
+        idx.write(tmp_path / "source" / part, array)
+    files = {part: (part, f"sha256:{sha256_of(tmp_path / 'source' / part)}") for part in PARTS}
+    monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(scale=1, files=files))
+    report = get("real", tmp_path / "real", "source")
+    assert report["packing"] == {"bits": 16, "largest_error": 0.0, "relative_error": 0.0}
+    dataset = load(tmp_path / "real", "real")
+    np.testing.assert_array_equal(dataset.train.images / np.array(dataset.scale), features)
+
+
+def test_what_is_no_number_is_found_before_it_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN has no integer: the download stage fails, and leaves nothing."""
+    parts = parts_of(np.array([[1.0, 2.0], [np.nan, 4.0]]))
+    monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(scale=1, make=lambda settings: parts))
+    with pytest.raises(ValueError, match=r"^train-images: expected finite features, found NaN or infinity$"):
+        get("real", tmp_path / "data" / "real")
+    assert contents(tmp_path / "data") == {}
 
 
 def test_a_file_without_gz_is_taken_as_it_is(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:

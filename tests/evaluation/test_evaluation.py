@@ -16,6 +16,7 @@ from softmax_regression.artifacts.outcome import Epoch, History, Trained
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation.evaluation import Evaluation, evaluate, metrics_json, write_evaluation
 from softmax_regression.params import EvaluateParams, Params, flatten, load_params
+from softmax_regression.plots import quality
 
 PARAMS: Params = load_params(Path(__file__).parents[2] / "params.yaml")
 NO_CHECKS = EvaluateParams(checks={})
@@ -48,20 +49,53 @@ def test_the_numbers_are_as_worked_by_hand() -> None:
     assert found.failed == ()
 
 
+def test_a_label_without_any_probability_keeps_the_loss_finite() -> None:
+    """A probability that underflows to zero costs the difference of the logits: metrics.json must stay JSON."""
+    far = Examples(np.array([[0.0, 200.0]]), np.array([0], dtype=np.uint8))
+    found = evaluate(trained(), far, NO_CHECKS)
+    assert found.answers.probabilities.tolist() == [[0, 1]]
+    assert found.answers.losses.tolist() == [2000]
+    assert found.numbers["test_loss"] == 2000
+
+
+def test_packed_examples_are_judged_and_drawn_as_the_features_they_stand_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored integers with a scale each give the numbers of the features themselves, and those are drawn."""
+    scale = (2.0**12, 2.0**13)
+    packed = Examples((EXAMPLES.images * np.array(scale)).astype(np.int16), EXAMPLES.labels)
+    model = replace(MODEL, scale=scale)
+    found = evaluate(trained(model), packed, NO_CHECKS)
+    assert found.numbers == evaluated().numbers
+    drawn: list[np.ndarray] = []
+    draw = quality.decision_regions
+
+    def record(features: np.ndarray, *rest: Any) -> Any:
+        drawn.append(features)
+        return draw(features, *rest)
+
+    monkeypatch.setattr(quality, "decision_regions", record)
+    write_evaluation(tmp_path, tmp_path, found, model, packed)
+    assert drawn[0].tolist() == EXAMPLES.images.tolist()
+
+
 def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
     """A row an example in predictions.csv and confusion.csv; scores a class; pictures; the report's lines."""
     found = replace(evaluated(), failed=("a check",))
-    write_evaluation(tmp_path, found, MODEL, EXAMPLES)
-    with (tmp_path / "predictions.csv").open() as file:
+    write_evaluation(tmp_path / "tables", tmp_path / "figures", found, MODEL, EXAMPLES)
+    with (tmp_path / "tables" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["predicted"] for row in rows] == ["0", "1", "0", "1"]
     assert [row["label"] for row in rows] == ["0", "1", "1", "1"]
     assert float(rows[2]["label_probability"]) == pytest.approx(4.5e-05, abs=1e-6)
-    with (tmp_path / "confusion.csv").open() as file:
+    with (tmp_path / "tables" / "confusion.csv").open() as file:
         pairs = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
     assert pairs == {("left", "left"): 1, ("right", "right"): 2, ("right", "left"): 1}
-    assert "right,1.0,0.666" in (tmp_path / "per_class.csv").read_text()
-    assert (tmp_path / "report.txt").read_text() == "".join(f"{line}\n" for line in (*found.bands.words, "a check"))
+    assert "right,1.0,0.666" in (tmp_path / "tables" / "per_class.csv").read_text()
+    assert (tmp_path / "tables" / "report.txt").read_text() == "".join(
+        f"{line}\n" for line in (*found.bands.words, "a check")
+    )
+    assert not list((tmp_path / "tables").rglob("*.png"))
     assert (tmp_path / "figures" / "decision_regions.png").is_file()
     assert (tmp_path / "figures" / "confusion_matrix.svg").is_file()
 
@@ -69,14 +103,14 @@ def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
 def test_equal_evaluations_write_equal_bytes(tmp_path: Path) -> None:
     """Nothing random or dated is in the files, pictures included."""
     for folder in ("first", "second"):
-        write_evaluation(tmp_path / folder, evaluated(), MODEL, EXAMPLES)
+        write_evaluation(tmp_path / folder, tmp_path / folder / "figures", evaluated(), MODEL, EXAMPLES)
     for path in (tmp_path / "first").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
 
 
 def findings(folder: Path, found: Evaluation) -> dict[str, Any]:
     """Write an evaluation and return its findings.json."""
-    write_evaluation(folder, found, MODEL, EXAMPLES)
+    write_evaluation(folder, folder / "figures", found, MODEL, EXAMPLES)
     content: dict[str, Any] = json.loads((folder / "findings.json").read_text())
     return content
 

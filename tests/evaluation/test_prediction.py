@@ -1,13 +1,16 @@
 """The predict stage's grids."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import small_data
 
 from softmax_regression.artifacts.model import Model
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation.prediction import write_predictions
+from softmax_regression.plots import quality
 
 IMAGES = small_data.make_examples(40, (6, 6), 3, seed=2)
 
@@ -42,3 +45,22 @@ def test_points_are_drawn_as_decision_regions(tmp_path: Path) -> None:
     points = Examples(np.random.default_rng(0).normal(size=(20, 2)), np.arange(20, dtype=np.uint8) % 2)
     write_predictions(tmp_path, model, points, 6)
     assert {path.name for path in tmp_path.iterdir()} == {"first.png", "first.svg"}
+
+
+def test_packed_points_are_drawn_as_the_features_they_stand_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored integers are divided by their scales before they are drawn, and the regions are those of the features."""
+    drawn = {}
+
+    def record(features: np.ndarray, labels: np.ndarray, predict: Any, *args: Any, **options: Any) -> Any:
+        drawn["features"], drawn["predicted"] = features, predict(features)
+        return draw(features, labels, predict, *args, **options)
+
+    draw = quality.decision_regions
+    monkeypatch.setattr(quality, "decision_regions", record)
+    stored, scale = np.array([[8192, 0], [0, 8192], [4096, 8192]], np.int16), (2.0**12, 2.0**14)
+    model = Model({"weight": np.eye(2, dtype=np.float32)}, "made", ("left", "right"), (2,), scale)
+    write_predictions(tmp_path, model, Examples(stored, np.array([0, 1, 1], np.uint8)), 6)
+    assert drawn["features"].tolist() == [[2, 0], [0, 0.5], [1, 0.5]]
+    assert drawn["predicted"].tolist() == [0, 1, 0]

@@ -23,8 +23,8 @@ def trained(shape: tuple[int, ...] = (4, 4), **hidden: np.ndarray) -> Trained:
 
 def figures(folder: Path) -> set[str]:
     """Return the names of the figures; each is there as PNG and SVG."""
-    names = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert {path.stem for path in (folder / "figures").glob("*.svg")} == names
+    names = {path.stem for path in folder.glob("*.png")}
+    assert {path.stem for path in folder.glob("*.svg")} == names
     return names
 
 

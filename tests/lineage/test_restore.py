@@ -68,7 +68,7 @@ def test_a_late_stage_is_recorded_in_the_run_of_its_training(
     with TrainingRun(trained, resume=True) as training:
         training.complete(trained, train)
     before = store.existing(training.run.run_id)
-    record(train, "evaluate", outputs(tmp_path / "evaluate"))
+    record(train, outputs(tmp_path / "evaluate"))
     after = store.existing(training.run.run_id)
     assert after.metrics["final/test_accuracy"] == 0.5
     assert after.tags["outputs.evaluate"] == md5_of_folder(tmp_path / "evaluate")
@@ -87,7 +87,7 @@ def test_a_run_that_the_store_lacks_is_rebuilt(
     """Outputs without a run, as after a pull: the stage makes the run from them, says so in a line, and joins it."""
     write_training(root / "artifacts/train", test=trained.params["test"])
     write_lock(root)
-    record(train, "evaluate", outputs(tmp_path / "evaluate"))
+    record(train, outputs(tmp_path / "evaluate"))
     found = store.find(trained.key)
     assert found is not None
     assert found.live
@@ -129,7 +129,7 @@ def test_no_store_is_one_line_for_a_late_stage(
     """A late stage goes on without its server, and says once what fills MLflow in."""
     here.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     here.setenv("NO_PROXY", "127.0.0.1")
-    record(train, "evaluate", tmp_path / "absent")
+    record(train, tmp_path / "absent")
     text = capsys.readouterr().err
     assert text.startswith("not recorded in MLflow")
     assert text.count("\n") == 1
@@ -148,7 +148,7 @@ def test_a_lock_that_is_not_granted_is_one_line_too(
     """While another process rebuilds runs and does not end, nothing is rebuilt a second time."""
     here.setattr(module, "exclusive", lambda lock: exclusive(lock, wait=0.1))
     with FileLock(root / RESTORE_LOCK):
-        record(train, "evaluate", tmp_path / "absent")
+        record(train, tmp_path / "absent")
     assert store.find(trained.key) is None
     text = capsys.readouterr().err
     assert text.startswith(f"not recorded in MLflow: another process has held {root / RESTORE_LOCK} for")

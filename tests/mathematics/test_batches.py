@@ -1,4 +1,4 @@
-"""batches.py: what a pass yields, the order as a pure function of (seed, epoch), conversion, memory, memory maps."""
+"""batches.py: what a pass yields, the order as a pure function of (seed, epoch), features, memory, memory maps."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from softmax_regression.mathematics.batches import EvaluationBatches, Minibatches
+from softmax_regression.mathematics.batches import EvaluationBatches, Inputs, Minibatches
 from softmax_regression.mathematics.sgd import SGD
 from softmax_regression.mathematics.softmax import SoftmaxRegression, loss_and_gradients
 
@@ -50,20 +50,27 @@ def test_an_epoch_holds_every_example_once() -> None:
     epoch = minibatches(batches)
     assert sorted(order(batches)) == list(range(EXAMPLES))
     assert [len(labels) for _, labels in epoch] == [4, 4, 4, 4, 4, 3]
-    for features, labels in epoch:
-        assert features.dtype == torch.float32
+    for stored, labels in epoch:
+        assert stored.dtype == torch.uint8
         assert labels.dtype == torch.int64
-        assert torch.equal(features, images()[labels].flatten(1) / 255)
+        assert torch.equal(stored, images()[labels].flatten(1))
 
 
 def test_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     """23 examples in batches of 4 are 6 steps; by two to the chunk, 3 chunks, and by five, 2 of 5 and 1."""
     batches = loader()
-    assert batches.num_features == 6
     assert (batches.steps_per_epoch, len(batches), [len(chunk) for chunk in batches]) == (6, 3, [2, 2, 2])
     assert [len(labels) for _, labels in minibatches(loader(batch_size=100))] == [EXAMPLES]
     monkeypatch.setattr(PER_CHUNK, 5)
     assert [len(chunk) for chunk in loader()] == [5, 1]
+
+
+def test_a_model_knows_what_it_is_fed_with() -> None:
+    """Features, type, scale, and the most examples of a minibatch: no more than there are."""
+    inputs = loader().inputs
+    assert (inputs.num_features, inputs.dtype, inputs.scale.item(), inputs.batch_size) == (6, torch.uint8, 255.0, 4)
+    assert loader(batch_size=100).inputs.batch_size == EXAMPLES
+    assert loader(scale=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0)).inputs.scale.tolist() == [1, 2, 4, 8, 16, 32]
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
@@ -97,26 +104,36 @@ def test_the_epoch_may_be_set_after_the_iterator_is_asked_for() -> None:
 
 def test_bytes_become_features_as_totensor_makes_them() -> None:
     """Every byte becomes the float32 nearest to x / 255, which is what torchvision's ToTensor gives."""
-    batches = EvaluationBatches(
-        torch.arange(256, dtype=torch.uint8).view(1, 256), torch.zeros(1), batch_size=1, scale=255
-    )
-    ((features, _),) = batches
+    inputs = Inputs(256, torch.uint8, torch.tensor(255.0, dtype=torch.float64), 1)
+    features = inputs.features(torch.arange(256, dtype=torch.uint8).view(1, 256), torch.float32)
     nearest = (np.arange(256) / 255).astype(np.float32)  # the quotient in float64, rounded once
     assert np.array_equal(features.numpy()[0], nearest)
 
 
-@pytest.mark.parametrize("stored", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("stored", [torch.uint8, torch.int16, torch.float32, torch.float64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_any_stored_type(stored: torch.dtype, dtype: torch.dtype) -> None:
-    """Bytes and floats are divided by the scale in the wanted precision, and the stored data stays as it is."""
+    """Integers and floats are divided by the scale in the wanted precision, and the stored data stays as it is."""
     raw = images().to(stored)
     before = raw.clone()
     labels = torch.arange(EXAMPLES)
-    training = Minibatches(raw, labels, batch_size=4, seed=0, scale=3.0, dtype=dtype)
-    for batches in (minibatches(training), list(EvaluationBatches(raw, labels, batch_size=4, scale=3.0, dtype=dtype))):
-        for features, positions in batches:
+    training = Minibatches(raw, labels, batch_size=4, seed=0, scale=3.0)
+    for batches in (minibatches(training), list(EvaluationBatches(raw, labels, batch_size=4))):
+        for minibatch, positions in batches:
+            features = training.inputs.features(minibatch, dtype)
+            assert features.dtype == dtype
             assert torch.equal(features, before[positions].flatten(1).to(dtype) / 3)
     assert torch.equal(raw, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_feature_may_have_its_own_scale(dtype: torch.dtype) -> None:
+    """Column j is divided by its own scale, in the wanted precision."""
+    stored = torch.tensor([[1, -2, 3], [4, 5, -32767]], dtype=torch.int16)
+    training = Minibatches(stored, torch.zeros(2), batch_size=2, seed=0, scale=(1.0, 4.0, 1024.0))
+    features = training.inputs.features(stored, dtype)
+    assert features.dtype == dtype
+    assert features.tolist() == [[1, -0.5, 3 / 1024], [4, 1.25, -32767 / 1024]]
 
 
 def test_transposed_and_strided_data() -> None:
@@ -132,7 +149,7 @@ def test_transposed_and_strided_data() -> None:
 def test_minibatches_stay_valid() -> None:
     """A minibatch that is kept is not written over by the next."""
     batches = minibatches(loader())
-    assert all(torch.equal(features, images()[labels].flatten(1) / 255) for features, labels in batches)
+    assert all(torch.equal(stored, images()[labels].flatten(1)) for stored, labels in batches)
 
 
 def test_a_memory_map_gives_the_same_batches(tmp_path: Path) -> None:
@@ -151,18 +168,18 @@ def test_the_data_is_neither_copied_nor_converted_whole() -> None:
     """A minibatch reads the stored tensor as it is then: a change made after the loaders were built shows."""
     raw = images()
     training = Minibatches(raw, torch.arange(EXAMPLES), batch_size=4, seed=0, scale=1)
-    test = EvaluationBatches(raw, torch.arange(EXAMPLES), batch_size=4, scale=1)
+    test = EvaluationBatches(raw, torch.arange(EXAMPLES), batch_size=4)
     raw.fill_(7)
-    assert all((features == 7).all() for features, _ in [*minibatches(training), *test])
+    assert all((stored == 7).all() for stored, _ in [*minibatches(training), *test])
 
 
 def test_evaluation_keeps_the_order() -> None:
     """Evaluation yields the data from first to last, the last batch short, and has no sampler for Lightning to find."""
-    batches = EvaluationBatches(images(), torch.arange(EXAMPLES), batch_size=10, scale=255)
+    batches = EvaluationBatches(images(), torch.arange(EXAMPLES), batch_size=10)
     assert [len(labels) for _, labels in batches] == [10, 10, 3]
     assert len(batches) == 3
     assert torch.cat([labels for _, labels in batches]).tolist() == list(range(EXAMPLES))
-    assert torch.equal(torch.cat([features for features, _ in batches]), images().flatten(1) / 255)
+    assert torch.equal(torch.cat([stored for stored, _ in batches]), images().flatten(1))
     assert not hasattr(batches, "sampler")
 
 
@@ -172,7 +189,7 @@ def test_chunks_train_as_the_plain_loop_does() -> None:
     chunked = SoftmaxRegression(torch.zeros(EXAMPLES, 6), torch.zeros(EXAMPLES))
     plain = SoftmaxRegression(torch.zeros(EXAMPLES, 6), torch.zeros(EXAMPLES))
     for epoch in range(3):
-        train(chunked, minibatches(batches, epoch))
+        train(chunked, [(stored / 255, labels) for stored, labels in minibatches(batches, epoch)])
         shuffled = batches.order(epoch)
         slices = [shuffled[start : start + 5] for start in range(0, EXAMPLES, 5)]
         train(plain, [(images()[positions].flatten(1) / 255, positions) for positions in slices])

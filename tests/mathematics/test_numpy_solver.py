@@ -109,6 +109,15 @@ def test_byte_images_are_scaled() -> None:
     assert np.array_equal(of_bytes.predict_proba(images), of_rows.predict_proba(images.reshape(40, 6) / 255))
 
 
+def test_every_feature_may_have_its_own_scale() -> None:
+    """Integers with a scale for each column give what the features themselves give."""
+    stored = np.random.default_rng(0).integers(-32767, 32768, (40, 3)).astype(np.int16)
+    scale, labels = (2.0**13, 2.0**14, 2.0**15), np.arange(40) % 3
+    packed, plain = solve(stored, labels, scale=scale), solve(stored / np.array(scale), labels)
+    assert np.array_equal(packed.weight, plain.weight)
+    assert np.array_equal(packed.predict_proba(stored), plain.predict_proba(stored / np.array(scale)))
+
+
 def test_softmax_does_not_overflow() -> None:
     """Logits of 1e4 give probabilities that sum to one, and a shift changes nothing."""
     logits = np.random.default_rng(0).normal(size=(50, 10)) * 1e4

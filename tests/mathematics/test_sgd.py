@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import lr_scheduler
 
-from softmax_regression.mathematics.sgd import SGD, learning_rate_factor
+from softmax_regression.mathematics.sgd import SGD, learning_rate_factor, update
 from softmax_regression.mathematics.softmax import SoftmaxRegression, cross_entropy, loss_and_gradients
 from softmax_regression.params import OptimizerParams
 
@@ -222,6 +222,63 @@ def test_step_is_in_place_and_leaves_other_parameters_alone() -> None:
     assert moved.grad is not None
     assert moved.grad.tolist() == [1.0]
     assert still.tolist() == [1.0]
+
+
+# Learning rate, momentum, weight decay of five models; with Nesterov or without, as torch has it, for all of them.
+MANY = torch.tensor(
+    [[0.1, 0.9, 0.01], [0.1, 0.9, 0.0], [0.3, 0.5, 0.1], [0.7, 0.0, 0.01], [0.2, 0.0, 0.0]], dtype=torch.float64
+)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_tensor_coefficients_are_numbers_bit_for_bit(nesterov: bool) -> None:
+    """Five models updated at once, each with coefficients of its own, stay where five optimizers take them alone.
+
+    Some have momentum 0 beside others' velocities, some no weight decay: nothing of it shows in a bit.
+    """
+    together = draw(len(MANY), 4, 6)
+    velocity = torch.zeros_like(together)
+    alone = list(together.clone())
+    optimizers = [
+        SGD([p], lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
+        for p, (lr, momentum, decay) in zip(alone, MANY.tolist(), strict=True)
+    ]
+    lr, momentum, decay = MANY.t().reshape(3, -1, 1, 1)
+    for step in range(10):
+        gradients = draw(len(MANY), 4, 6, seed=step)
+        update(together, gradients, velocity, 7, lr, momentum, decay, nesterov)
+        for p, gradient, optimizer in zip(alone, gradients, optimizers, strict=True):
+            p.grad = gradient.clone()
+            optimizer.step(batch_size=7)
+    assert torch.equal(together, torch.stack(alone))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_momentum_0_with_a_velocity_is_none(dtype: torch.dtype, nesterov: bool, weight_decay: float) -> None:
+    """Momentum 0 changes no bit, whether or not a velocity is kept."""
+    plain = draw(4, 6).to(dtype)
+    kept, velocity = plain.clone(), torch.zeros_like(plain)
+    for step in range(10):
+        gradient = draw(4, 6, seed=step).to(dtype)
+        update(plain, gradient, None, 3, 0.3, 0.0, weight_decay, nesterov=False)
+        update(kept, gradient, velocity, 3, 0.3, 0.0, weight_decay, nesterov)
+    assert torch.equal(kept, plain)
+
+
+def test_no_product_and_sum_are_fused() -> None:
+    """Each product is rounded before it is added, as in NumPy, which has no fused operation."""
+    p, gradient = draw(1000, seed=1), draw(1000, seed=2)
+    rounded = p.numpy() - gradient.numpy() * 0.1
+    velocity = draw(1000, seed=3)
+    moved = velocity.numpy() * 0.9 + gradient.numpy()
+    plain, heavy = p.clone(), p.clone()
+    update(plain, gradient, None, 1, 0.1, 0.0, 0.0, nesterov=False)
+    update(heavy, gradient, velocity, 1, 0.1, 0.9, 0.0, nesterov=False)
+    assert plain.tolist() == rounded.tolist()
+    assert velocity.tolist() == moved.tolist()
+    assert heavy.tolist() == (p.numpy() - moved * 0.1).tolist()
 
 
 def test_a_torch_scheduler_drives_our_optimizer() -> None:

@@ -1,6 +1,7 @@
 """softmax.py: numbers by hand, NumPy in float64 as the oracle, properties, gradients, the model, the running sums."""
 
 import ast
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -320,8 +321,7 @@ def test_weights_that_do_not_fit(weight: tuple[int, ...], bias: tuple[int, ...] 
 
 def initial(seed: int = 0, init_std: float = 0.01, **settings: Any) -> tuple[Tensor, Tensor | None]:
     """Return the initial weights of the book's model."""
-    generator = torch.Generator().manual_seed(seed)
-    return initial_weights(784, 10, init_std=init_std, **{"bias": True, **settings}, generator=generator)
+    return initial_weights(784, 10, stream=f"seed {seed}", init_std=init_std, **{"bias": True, **settings})
 
 
 def test_initial_weights_are_normal() -> None:
@@ -336,8 +336,8 @@ def test_initial_weights_are_normal() -> None:
     assert initial(bias=False)[1] is None
 
 
-def test_initial_weights_depend_on_the_seed_alone() -> None:
-    """The same seed gives the same numbers, in float64 too; another seed gives others."""
+def test_initial_weights_depend_on_the_stream_alone() -> None:
+    """The same name gives the same numbers, in float64 too; another name gives others."""
     weight, _ = initial()
     assert torch.equal(initial()[0], weight)
     assert torch.equal(initial(dtype=torch.float64)[0], weight.double())
@@ -347,9 +347,8 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
 def test_running_sums_weight_every_example_equally() -> None:
     """Batches of 3 and of 1: the mean is over 4 examples, not over 2 batches."""
     sums = RunningSums()
-    first = sums.add(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([True, True, False]))
+    sums.add(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([True, True, False]))
     sums.add(torch.tensor([5.0]), torch.tensor([False]))
-    assert first.item() == 3.0
     assert sums.examples == 4
     assert sums.mean_loss.item() == 2.0
     assert sums.accuracy.item() == 0.5
@@ -357,12 +356,38 @@ def test_running_sums_weight_every_example_equally() -> None:
 
 @pytest.mark.parametrize("size", [1, 1001])
 def test_running_sums_lose_nothing_over_many_examples(size: int) -> None:
-    """The sum is kept in float64: 1,000 losses of 0.1 after one of 1e8 still count, within a batch and over batches."""
+    """1,000 losses of 0.1 after one of 1e8 still count, within a batch and over batches."""
     sums = RunningSums()
     for losses in torch.split(torch.tensor([1e8, *[0.1] * 1000]), size):
         sums.add(losses, losses > 0)
-    # float32 alone would have lost them: its steps are 8 wide at 1e8. What is left is the rounding of 0.1 itself.
-    assert sums.loss.item() - 1e8 == pytest.approx(100.0, abs=1e-4)
+    # float32 alone would have lost them: its steps are 8 wide at 1e8. What is left is the rounding of 0.1 to float32,
+    # 1.5e-9, and to units of 2^-26, 7.5e-9 at most, a thousand times each.
+    assert sums.mean_loss.item() * 1001 - 1e8 == pytest.approx(100.0, abs=1e-5)
+
+
+def test_running_sums_depend_on_neither_order_nor_grouping() -> None:
+    """The same examples, shuffled and cut into other batches, give the same sums, bit for bit."""
+    losses, correct = draw(500).exp(), draw(500, seed=1) > 0
+    found = []
+    for order, size in itertools.product((torch.arange(500), draw(500, seed=2).argsort()), (1, 7, 500)):
+        sums = RunningSums()
+        for indices in torch.split(order, size):
+            sums.add(losses[indices], correct[indices])
+        found.append((sums.loss.item(), sums.correct.item(), sums.mean_loss.item(), sums.accuracy.item()))
+    assert len(set(found)) == 1
+    # Each loss is rounded to a multiple of 2^-26.
+    assert found[0][2] == pytest.approx(losses.mean().item(), abs=2**-27)
+    assert found[0][3] == correct.double().mean().item()
+    # Sums of float64 would differ: from first to last they are not those from last to first.
+    assert losses.cumsum(0)[-1] != losses.flip(0).cumsum(0)[-1]
+
+
+def test_running_sums_of_many_models() -> None:
+    """Axes after the batch's are models: each has its own mean."""
+    sums = RunningSums()
+    sums.add(torch.tensor([[1.0, 2.0], [3.0, 6.0]]), torch.tensor([[True, False], [False, False]]))
+    assert sums.mean_loss.tolist() == [2.0, 4.0]
+    assert sums.accuracy.tolist() == [0.5, 0.0]
 
 
 def test_running_sums_of_nothing_have_no_mean() -> None:

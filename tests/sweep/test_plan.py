@@ -60,6 +60,8 @@ def test_random_draws_repeat_with_their_seed(base: Params) -> None:
     assert len({repr(one.changes) for one in first}) == 20
     assert all(0.01 <= rate <= 1 and rate == float(f"{rate:.3g}") for rate in rates)
     assert {one.params.optimizer.weight_decay for one in first} == {0, 1e-4}
+    fewer = planned(base, *axes[:2], samples=20, seed=1)
+    assert [one.params.optimizer.learning_rate for one in fewer] == rates  # whatever is drawn beside them
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_random_draws_repeat_with_their_seed(base: Params) -> None:
         ([VALIDATION, "train.seed=1,2"], None, "--seeds"),
         ([VALIDATION, "data.name=mnist,kmnist"], None, "cannot vary"),
         ([VALIDATION, "train.epochs=1", "train.epochs=2"], None, "given twice"),
-        ([VALIDATION, "model.implementation=library"], None, "model.implementation=scratch"),
+        ([VALIDATION, "model.implementation=scratch"], None, "model.implementation exact, found scratch; add"),
         ([VALIDATION, "optimizer.momentum=0,0.9"], 3, "--random 3: found 2 distinct configurations"),
         ([VALIDATION, "optimizer.momentum=0,0.9"], 0, "ask for 1 to"),
     ],

@@ -1,27 +1,21 @@
-"""Many models in one pass train as each would alone; shapes: B batch, K classes, D features, R replicas."""
+"""Many models in one pass have the bits that each has alone; shapes: B batch, K classes, D features, R replicas."""
 
-from dataclasses import astuple
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_data import make_examples
-from torch import Tensor
 
-from softmax_regression.mathematics.sgd import SGD, learning_rate_factor
-from softmax_regression.mathematics.softmax import (
-    RunningSums,
-    SoftmaxRegression,
-    cross_entropy,
-    is_correct,
-    loss_and_gradients,
-)
+from softmax_regression.artifacts.outcome import Outcome
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
-from softmax_regression.sweep.replicas import ReplicaOutcome, StackedModels, StackedSGD, fit_together
+from softmax_regression.sweep import replicas
+from softmax_regression.sweep.replicas import ReplicaOutcome, fit_together
 from softmax_regression.training import lightning as training
 
-MODEL = ModelParams(implementation="scratch", init_std=0.01, bias=True)
+MODEL = ModelParams(implementation="exact", init_std=0.01, bias=True)
 OPTIMIZER = OptimizerParams(
     learning_rate=0.1,
     momentum=0.0,
@@ -35,128 +29,22 @@ OPTIMIZER = OptimizerParams(
 # 300 examples in batches of 64: the last batch has 44
 SETTINGS = TrainParams(solver="sgd", epochs=3, batch_size=64, seed=3, resume=False, device="cpu")
 TRAINING, HELD_OUT = make_examples(300, (6, 6)), make_examples(100, (6, 6), seed=5)
-# float32 rounding over 15 steps of weights below 1: the replicas' gradients are summed in another order than one's own
-ROUNDING = 2e-6
-FLOAT64 = 1e-12  # float64 keeps 16 digits; the sums here lose fewer than three of them
-CPU = torch.device("cpu")
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    """Return normal numbers in float64, the same for the same seed."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def draw_models(count: int, classes: int = 4, *, bias: bool = True) -> list[SoftmaxRegression]:
-    """Return different models of 6 features in float64."""
-    biases = [draw(classes, seed=seed + 10) if bias else None for seed in range(count)]
-    return [SoftmaxRegression(draw(classes, 6, seed=seed), biases[seed]) for seed in range(count)]
-
-
-def stack(models: list[SoftmaxRegression]) -> StackedModels:
-    """Return the models side by side."""
-    return StackedModels([model.state_dict() for model in models], CPU)
-
-
-def draw_batch(examples: int, classes: int = 4, seed: int = 20) -> tuple[Tensor, Tensor]:
-    """Return features (B, 6) and labels (B,)."""
-    labels = torch.randint(classes, (examples,), generator=torch.Generator().manual_seed(seed + 1))
-    return draw(examples, 6, seed=seed), labels
-
-
-def assert_close(actual: Tensor, wanted: Tensor) -> None:
-    """Fail unless both agree to float64's precision."""
-    torch.testing.assert_close(actual.detach(), wanted.detach(), rtol=FLOAT64, atol=FLOAT64)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("replicas", [1, 3])
-@pytest.mark.parametrize(("examples", "classes"), [(7, 10), (1, 10), (5, 2), (0, 4)])
-def test_closed_form_equals_autograd(examples: int, classes: int, replicas: int, bias: bool) -> None:
-    """Losses, gradients and hits of a stack equal those of its logits with cross-entropy and autograd."""
-    models = stack(draw_models(replicas, classes, bias=bias))
-    features, labels = draw_batch(examples, classes)
-    for tensor in models.tensors.values():
-        tensor.requires_grad_()
-    logits = models.logits(features)
-    every_label = labels[:, None].expand(examples, replicas)
-    losses = cross_entropy(logits, every_label)
-    wanted = torch.autograd.grad(losses.sum(), list(models.tensors.values()))
-    with torch.no_grad():
-        found, correct, gradients = models.loss_and_gradients(features, labels)
-    assert_close(found, losses)
-    assert torch.equal(correct, is_correct(logits, every_label))
-    assert list(gradients) == (["weight", "bias"] if bias else ["weight"])
-    for gradient, theirs in zip(gradients.values(), wanted, strict=True):
-        assert_close(gradient, theirs)
-
-
-def test_replicas_equal_single_models() -> None:
-    """Stacked models give, replica by replica, the logits and gradients of each model alone."""
-    models = draw_models(3)
-    stacked = stack(models)
-    features, labels = draw_batch(8)
-    losses, correct, gradients = stacked.loss_and_gradients(features, labels)
-    for index, model in enumerate(models):
-        alone = loss_and_gradients(features, labels, model.weight, model.bias)
-        assert alone.bias is not None
-        assert_close(stacked.logits(features)[:, index], model(features))
-        assert_close(losses[:, index], alone.losses)
-        assert torch.equal(correct[:, index], alone.correct)
-        assert_close(gradients["weight"][index], alone.weight)
-        assert_close(gradients["bias"][index], alone.bias)
-        assert torch.equal(stacked.tensors["weight"][index], model.weight)
-
-
-@pytest.mark.parametrize(
-    ("momenta", "decays", "nesterov"),
-    [
-        ([0.0, 0.5, 0.9], [0.05, 0.0, 0.01], False),
-        ([0.0, 0.5, 0.9], [0.05, 0.0, 0.01], True),
-        ([0.9, 0.9, 0.9], [0.01, 0.01, 0.01], False),
-        ([0.9, 0.9, 0.9], [0.01, 0.01, 0.01], True),
-        ([0.0, 0.0, 0.0], [0.01, 0.01, 0.01], False),
-        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], False),
-    ],
-)
-def test_update_rule_equals_runs_of_their_own(momenta: list[float], decays: list[float], nesterov: bool) -> None:
-    """Replicas with a rate, momentum and decay each, shared or not, end as each does alone, under a cosine too."""
-    rates, models = [0.1, 0.3, 0.5], draw_models(3)
-    settings = [
-        OPTIMIZER.model_copy(update={"momentum": momentum, "weight_decay": decay, "nesterov": nesterov})
-        for momentum, decay in zip(momenta, decays, strict=True)
-    ]
-    stacked = stack(models)
-    together = StackedSGD(stacked.tensors, settings)
-    alone = [
-        SGD(model.parameters(), rate, momentum=momentum, weight_decay=decay, nesterov=nesterov and momentum > 0)
-        for model, rate, momentum, decay in zip(models, rates, momenta, decays, strict=True)
-    ]
-    for step in range(15):
-        features, labels = draw_batch(7 if step % 3 == 2 else 8, seed=30 + step)
-        factor = learning_rate_factor(OPTIMIZER.model_copy(update={"schedule": "cosine"}), step, 3, 5)
-        _, _, gradients = stacked.loss_and_gradients(features, labels)
-        together.step(gradients, torch.tensor(rates, dtype=torch.float64) * factor, len(labels))
-        for model, optimizer, rate in zip(models, alone, rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * factor
-            own = loss_and_gradients(features, labels, model.weight, model.bias)
-            assert model.bias is not None
-            model.weight.grad, model.bias.grad = own.weight, own.bias
-            optimizer.step(batch_size=len(labels))
-    for index, model in enumerate(models):
-        for name, parameter in model.named_parameters():
-            assert_close(stacked.tensors[name][index], parameter)
-
-
-def test_running_sums_of_replicas() -> None:
-    """With a replica axis each replica has its own mean."""
-    sums = RunningSums()
-    sums.add(torch.tensor([[1.0, 2.0], [3.0, 6.0]]), torch.tensor([[True, False], [True, True]]))
-    assert sums.mean_loss.tolist() == [2.0, 4.0]
-    assert sums.accuracy.tolist() == [1.0, 0.5]
+Changes = dict[str, Any]
+TOO_FAST = {"learning_rate": 1e38}
+MIXED: list[Changes] = [
+    {"learning_rate": 0.3, "schedule": "cosine"},
+    {"momentum": 0.9, "weight_decay": 0.001, "schedule": "step"},
+    {"warmup_epochs": 2, "weight_decay": 0.1},
+    {"momentum": 0.5, "schedule": "cosine", "warmup_epochs": 1},
+    {},
+]
 
 
 def together(
-    optimizers: list[dict[str, Any]], models: list[dict[str, Any]] | None = None, **settings: Any
+    optimizers: Sequence[Changes],
+    models: Sequence[Changes] = (),
+    on_epoch: Callable[[Sequence[ReplicaOutcome]], None] = lambda outcomes: None,
+    **settings: Any,
 ) -> list[ReplicaOutcome]:
     """Train OPTIMIZER and MODEL with these changes, all in one pass."""
     return fit_together(
@@ -167,90 +55,132 @@ def together(
         models=[MODEL.model_copy(update=changes) for changes in models or [{}] * len(optimizers)],
         optimizers=[OPTIMIZER.model_copy(update=changes) for changes in optimizers],
         settings=SETTINGS.model_copy(update=settings),
-        on_epoch=lambda outcomes: None,
+        on_epoch=on_epoch,
     )
 
 
-def assert_as_alone(
-    optimizers: list[dict[str, Any]], models: list[dict[str, Any]] | None = None, **settings: Any
-) -> None:
-    """Fail unless each replica has the weights and the curve that `training.fit` gives it alone."""
+def alone(optimizer: Changes, model: Changes, **settings: Any) -> Outcome:
+    """Train OPTIMIZER and MODEL with these changes as the train stage does."""
+    return training.fit(
+        TRAINING,
+        ("validation", HELD_OUT),
+        scale=255,
+        num_classes=10,
+        model=MODEL.model_copy(update=model),
+        optimizer=OPTIMIZER.model_copy(update=optimizer),
+        settings=SETTINGS.model_copy(update=settings),
+        on_epoch=lambda history: None,
+    )
+
+
+def assert_same_arrays(mine: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> None:
+    """Fail unless both hold the same names and, bit for bit, the same arrays."""
+    assert list(mine) == list(theirs)
+    for name, array in theirs.items():
+        assert (mine[name].dtype, mine[name].shape) == (array.dtype, array.shape)
+        assert mine[name].tobytes() == array.tobytes(), name
+
+
+def assert_equal(outcome: ReplicaOutcome, own: Outcome) -> None:
+    """Fail unless a replica has the bits of its own training: arrays, snapshots, history."""
+    assert outcome.failure is None
+    assert_same_arrays(outcome.tensors, own.tensors)
+    assert_same_arrays(outcome.snapshots, own.snapshots)
+    assert tuple(outcome.epochs) == own.history.epochs
+
+
+def assert_as_alone(optimizers: Sequence[Changes], models: Sequence[Changes] = (), **settings: Any) -> None:
+    """Fail unless each replica of a pass has the bits that `lightning.fit` gives it alone."""
     outcomes = together(optimizers, models, **settings)
     for outcome, optimizer, model in zip(outcomes, optimizers, models or [{}] * len(optimizers), strict=True):
-        alone = training.fit(
-            TRAINING,
-            ("validation", HELD_OUT),
-            scale=255,
-            num_classes=10,
-            model=MODEL.model_copy(update=model),
-            optimizer=OPTIMIZER.model_copy(update=optimizer),
-            settings=SETTINGS.model_copy(update=settings),
-            on_epoch=lambda history: None,
-        )
-        assert outcome.failure is None
-        assert list(outcome.tensors) == list(alone.tensors)
-        for name, array in alone.tensors.items():
-            np.testing.assert_allclose(outcome.tensors[name], array, rtol=0, atol=ROUNDING)
-        assert len(outcome.history) == len(alone.history.epochs)
-        for mine, theirs in zip(outcome.history, alone.history.epochs, strict=True):
-            assert astuple(mine) == pytest.approx(astuple(theirs), abs=1e-5)  # losses in nats, of weights so close
+        assert_equal(outcome, alone(optimizer, model, **settings))
 
 
 @pytest.mark.parametrize(
     "optimizers",
     [
         [{"learning_rate": 0.02}, {"learning_rate": 0.3}],
+        [{"momentum": 0.9}, {"momentum": 0.5}],
         [{}, {"momentum": 0.9}, {"momentum": 0.5}],
         [{"momentum": 0.9, "nesterov": True}, {"momentum": 0.5, "nesterov": True, "weight_decay": 0.01}],
+        [{"weight_decay": 0.1}, {"weight_decay": 0.01}],
         [{}, {"weight_decay": 0.1}, {"weight_decay": 0.01, "momentum": 0.9}],
         [{}, {"schedule": "cosine"}, {"schedule": "step"}, {"schedule": "cosine", "warmup_epochs": 1}],
+        MIXED,
     ],
-    ids=["learning_rate", "momentum", "nesterov", "weight_decay", "schedule"],
+    ids=["rate", "momentum", "some momentum", "nesterov", "decay", "some decay", "schedule", "all of them"],
 )
-def test_each_replica_trains_as_alone(optimizers: list[dict[str, Any]]) -> None:
-    """Weights and curves are those of the same configuration trained alone, the short last batch included."""
+def test_each_replica_has_the_bits_of_its_own_training(optimizers: list[Changes]) -> None:
+    """Whatever the others of its pass are, the short last batch included."""
     assert_as_alone(optimizers)
 
 
 def test_initial_scales_share_a_pass() -> None:
-    """Replicas that start at other scales, zero too, train as alone."""
-    assert_as_alone([{}, {}, {}], [{"init_std": 0.0}, {"init_std": 0.01}, {"init_std": 0.5}])
+    """Replicas that start at other scales, zero too, train as alone, some with momentum."""
+    momenta = [{}, {"momentum": 0.9}, {}, {"momentum": 0.9}]
+    assert_as_alone(momenta, [{"init_std": 0.0}, {"init_std": 0.0}, {"init_std": 0.01}, {"init_std": 0.5}])
 
 
 def test_a_pass_without_bias() -> None:
     """Models without a bias train as alone, from another seed and in another batch size too."""
-    assert_as_alone([{}, {"learning_rate": 0.3}], [{"bias": False}] * 2, seed=8, batch_size=50)
+    assert_as_alone([{}, {"learning_rate": 0.3, "momentum": 0.9}], [{"bias": False}] * 2, seed=8, batch_size=50)
 
 
-def test_a_replica_that_is_not_finite_leaves_the_others_alone() -> None:
-    """It is marked with epoch, batch and rate; the other one has the very bits that it has beside a finite one."""
-    good, bad = together([{}, {"learning_rate": 1e38}])
-    assert bad.failure is not None
-    assert "not finite in epoch 1, batch" in bad.failure
-    assert "at learning rate 1e+38: lower optimizer.learning_rate" in bad.failure
-    assert bad.history == []
-    beside_a_finite_one = together([{}, {}])[0]
-    assert good.failure is None
-    for name, array in beside_a_finite_one.tensors.items():
-        np.testing.assert_array_equal(good.tensors[name], array)
-    assert len(good.history) == SETTINGS.epochs
+def test_an_epoch_that_is_one_batch() -> None:
+    """A batch larger than the data is all of it."""
+    assert_as_alone([{}, {"momentum": 0.9}], batch_size=1000)
+
+
+@pytest.mark.parametrize("fewest", [1, 2, 8])
+def test_threads_change_nothing(fewest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks of 2, 2 and 1 replicas in three threads, and one stack of all, give the same; torch keeps its threads."""
+    monkeypatch.setattr(replicas, "FEWEST", fewest)
+    torch.set_num_threads(3)
+    try:
+        outcomes = together(MIXED)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)  # as `lightning.fit` sets it
+    for outcome, optimizer in zip(outcomes, MIXED, strict=True):
+        assert_equal(outcome, alone(optimizer, {}))
+
+
+@pytest.mark.parametrize(
+    ("bad", "where"),
+    [
+        (TOO_FAST, "in epoch 1, batch 2, at learning rate 1e+38"),
+        ({"learning_rate": 63}, "in epoch 2, batch 3, at learning rate 63"),
+        ({"learning_rate": 17.8, "momentum": 0.9}, "in epoch 2, after its last batch, at learning rate 17.8"),
+    ],
+    ids=["at once", "later", "in the last step of an epoch"],
+)
+def test_a_replica_that_leaves_its_range_leaves_the_others_alone(bad: Changes, where: str) -> None:
+    """It is marked in the words of its own training; the others keep the bits that they have alone."""
+    first, failed, last = together([{"momentum": 0.9}, bad, {}])
+    with pytest.raises(RuntimeError, match=re.escape(where)) as error:
+        alone(bad, {})
+    assert failed.failure == str(error.value)
+    assert failed.tensors == {}
+    assert len(failed.epochs) == (1 if "epoch 2" in where else 0)
+    assert_equal(first, alone({"momentum": 0.9}, {}))
+    assert_equal(last, alone({}, {}))
 
 
 def test_a_pass_that_has_failed_altogether_ends() -> None:
     """When no replica is finite any more, no further epoch is trained."""
     calls: list[int] = []
-    outcomes = fit_together(
-        TRAINING,
-        HELD_OUT,
-        scale=255,
-        num_classes=10,
-        models=[MODEL],
-        optimizers=[OPTIMIZER.model_copy(update={"learning_rate": 1e38})],
-        settings=SETTINGS,
-        on_epoch=lambda outcomes: calls.append(1),
-    )
+    outcomes = together([TOO_FAST], on_epoch=lambda outcomes: calls.append(1))
     assert outcomes[0].failure is not None
+    assert "epoch 1, batch 2, at learning rate 1e+38: lower optimizer.learning_rate" in outcomes[0].failure
+    assert outcomes[0].epochs == []
     assert len(calls) == 1
+
+
+def test_histories_grow_by_a_row_an_epoch() -> None:
+    """`on_epoch` sees them after every epoch."""
+    seen: list[list[int]] = []
+    together([{}, {}], on_epoch=lambda outcomes: seen.append([len(outcome.epochs) for outcome in outcomes]))
+    assert seen == [[1, 1], [2, 2], [3, 3]]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -258,3 +188,11 @@ def test_a_gpu_that_is_not_there_is_told() -> None:
     """train.device cuda without a GPU is a RuntimeError that says what to set."""
     with pytest.raises(RuntimeError, match=r"set train\.device: cpu"):
         together([{}], device="cuda")
+
+
+def test_arrays_are_float64() -> None:
+    """The arrays of an outcome are those that the train stage writes."""
+    (outcome,) = together([{}])
+    assert {name: array.dtype for name, array in outcome.tensors.items()} == dict.fromkeys(
+        ["weight", "bias"], np.float64
+    )

@@ -2,31 +2,51 @@
 
 import csv
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 from small_data import make_parts, write_folder
 
-from softmax_regression.artifacts.outcome import Epoch
-from softmax_regression.data.datasets import FOLDER
+from softmax_regression.artifacts.experiment import describe, read_experiment
+from softmax_regression.artifacts.outcome import Epoch, read_trained, write_outcome
+from softmax_regression.data.datasets import FOLDER, load
+from softmax_regression.evaluation.evaluation import evaluate, write_evaluation
 from softmax_regression.files import read_yaml
-from softmax_regression.params import Params, load_params
-from softmax_regression.sweep.plan import Configuration, parse_axis, plan
+from softmax_regression.lineage.restore import record
+from softmax_regression.lineage.training_run import TrainingRun
+from softmax_regression.params import Params, load_params, plain
+from softmax_regression.sweep.plan import Configuration, parse_axis, plan, with_seeds
 from softmax_regression.sweep.replicas import ReplicaOutcome
 from softmax_regression.sweep.sweep import best_yaml, command, rank, run_sweep
+from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.training.solving import solve
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root with a small data set as the download stage leaves it, and a store without a run."""
+    root = tmp_path_factory.mktemp("prepared")
+    write_folder(root / FOLDER, parts=make_parts(train=300, test=50, shape=(6, 6)))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+            patch.delenv(name, raising=False)
+        RunStore.open(root)  # 2 s; opening a copy corrects its paths
+    return root
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a root with a small data set as the download stage leaves it; the working folder has dvc.yaml."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of it, which is the root to the stages' functions, too; the working folder has dvc.yaml."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(ROOT)
-    write_folder(tmp_path / FOLDER, parts=make_parts(train=300, test=50, shape=(6, 6)))
-    return tmp_path
+    root = Path(shutil.copytree(prepared, tmp_path / "project"))
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    return root
 
 
 def configurations(*axes: str, data: str = "small") -> list[Configuration]:
@@ -35,8 +55,8 @@ def configurations(*axes: str, data: str = "small") -> list[Configuration]:
     return plan(load_params(ROOT / "params.yaml"), [parse_axis(axis) for axis in (*fixed, *axes)])
 
 
-def test_a_sweep_is_recorded_ranked_and_written(project: Path) -> None:
-    """Each configuration is a run of one parent, with params, curve and figures; one not finite is FAILED, last."""
+def test_a_sweep_is_recorded_ranked_and_written(project: Path, tmp_path: Path) -> None:
+    """Each configuration is a run of one parent, with params, curve and files; one that left its range is FAILED."""
     grid = configurations("optimizer.learning_rate=0.01,0.5,1e38")
     text = run_sweep(project, grid, 2, project / "reports")
     store = RunStore.open(project)
@@ -56,15 +76,85 @@ def test_a_sweep_is_recorded_ranked_and_written(project: Path) -> None:
     assert [step for step, _ in curve] == [1, 2]
     assert finished.metrics["final/validation_accuracy"] == curve[-1][1]
     assert not any("test" in name for record in records for name in record.metrics)
+    assert "experiment.json" in store.artifacts(finished.run_id)
+    written = load_params(store.download(finished.run_id, "params.yaml", tmp_path / "copy"))
+    assert store.find(finished.key) == finished
+    assert written in [one.params for one in with_seeds(grid, 2)]
+    assert plain(written.optimizer.learning_rate) == finished.params["optimizer.learning_rate"]
     failed = next(record for record in children if record.status == "FAILED")
-    assert "not finite in epoch 1" in failed.tags["experiment.error"]
+    assert "sums are not exact in epoch 1" in failed.tags["experiment.error"]
+    assert failed.key == ""
     assert {"best.yaml", "table.csv"} <= set(store.artifacts(parent.run_id))
     rows = list(csv.DictReader((project / "reports" / "table.csv").read_text().splitlines()))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["optimizer.learning_rate"] == "0.5"
-    assert "not finite" in rows[2]["failure"]
+    assert "sums are not exact" in rows[2]["failure"]
     assert "dvc exp run" in text
     assert "1 of 3 did not stay finite" in text
+
+
+def train_stage(root: Path, params: Params) -> RunRecord:
+    """Do what pipeline/train.py and pipeline/evaluate.py do with these params; return the train stage's run."""
+    dataset = load(root / FOLDER, params.data.name)
+    train, output, figures = (root / "artifacts" / name for name in ("train", "evaluate", "figures"))
+    experiment = describe(params.data, params.model, params.optimizer, params.train, dataset.report)
+    with TrainingRun(experiment, resume=True) as run:
+        outcome = solve(
+            dataset,
+            params.data.validation_size,
+            params.model,
+            params.optimizer,
+            params.train,
+            on_epoch=run.on_epoch,
+            checkpoint=run.checkpoint,
+        )
+        run.complete(write_outcome(train, outcome, experiment, dataset), train)
+    trained = read_trained(train)
+    found = evaluate(trained, dataset.test, params.evaluate)
+    write_evaluation(output, figures, found, trained.model, dataset.test)
+    record(train, output, figures)
+    return RunStore.open(root).existing(run.run.run_id)
+
+
+def children(root: Path) -> list[RunRecord]:
+    """Return the runs that sweeps have made of configurations, newest first."""
+    return [one for one in RunStore.open(root).runs() if "mlflow.parentRunId" in one.tags]
+
+
+def test_the_pipeline_repeats_what_a_sweep_has_trained(project: Path) -> None:
+    """The same params come to the same key: the sweep's run stays the experiment's, and gets the test figures."""
+    grid = configurations("optimizer.learning_rate=0.1,0.3", "optimizer.momentum=0,0.9", "optimizer.schedule=cosine")
+    run_sweep(project, grid, 1, project / "reports")
+    params = grid[1].params  # with momentum
+    wanted = {"optimizer.learning_rate": "0.1", "optimizer.momentum": "0.9"}
+    (first,) = [one for one in children(project) if wanted.items() <= one.params.items()]
+    assert first.live
+    again = train_stage(project, params)
+    store = RunStore.open(project)
+    first = store.existing(first.run_id)
+    assert (again.key, again.config_key) == (first.key, first.config_key)
+    assert again.key == read_experiment(project / "artifacts/train/experiment.json").key
+    assert again.tags["outputs.train"] == first.tags["outputs.train"]  # the same files, byte for byte
+    assert (first.live, again.live, again.tags["experiment.reproduces"]) == (True, False, first.run_id)
+    assert "final/test_accuracy" in first.metrics
+    assert "final/test_accuracy" not in again.metrics
+    assert again.metrics.items() <= first.metrics.items()
+
+
+def test_a_sweep_repeats_what_the_pipeline_has_trained(project: Path) -> None:
+    """The pipeline's run stays live; a second sweep's runs are repetitions of the first's, and it chooses the same."""
+    grid = configurations("optimizer.learning_rate=0.1,0.3")
+    stage = train_stage(project, grid[0].params)
+    assert stage.live
+    first = run_sweep(project, grid, 1, project / "reports")
+    assert run_sweep(project, grid, 1, project / "reports") == first
+    live = {one.params["optimizer.learning_rate"]: one for one in RunStore.open(project).runs() if one.live and one.key}
+    assert live["0.1"].run_id == stage.run_id
+    for child in children(project):
+        representative = live[child.params["optimizer.learning_rate"]]
+        assert child.key == representative.key
+        assert child.live or child.tags["experiment.reproduces"] == representative.run_id
+    assert [one.live for one in children(project)].count(True) == 1
 
 
 def test_nothing_finite_is_an_error(project: Path) -> None:

@@ -58,7 +58,7 @@ def save(
     weight: np.ndarray = WEIGHT,
     bias: np.ndarray | None = BIAS,
     shape: tuple[int, ...] = SHAPE,
-    scale: float = 255.0,
+    scale: float | list[float] = 255.0,
     hidden: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Save a model as the pipeline logs it and return its path."""
@@ -88,7 +88,7 @@ def image_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def feature_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the path of a saved model of two features, without a bias."""
-    return save(tmp_path_factory.mktemp("features"), WEIGHT[:, :2].copy(), None, (2,), 1.0)
+    return save(tmp_path_factory.mktemp("features"), WEIGHT[:, :2].copy(), None, (2,), [16.0, 0.5])
 
 
 def test_it_answers_raw_images_with_label_class_and_probabilities(image_model: Path) -> None:
@@ -171,9 +171,10 @@ def test_pixels_above_a_small_scale_are_refused(tmp_path: Path) -> None:
 
 
 def test_features_are_taken_as_they_are_and_must_be_finite(feature_model: Path) -> None:
-    """A model of two features takes float64 (N, 2), negative ones too, and refuses NaN."""
-    points = np.array([[1.5, -2.0], [0.0, 0.0]])
+    """A model of two features takes float64 (N, 2), negative ones too, rounds them to their scale, and refuses NaN."""
+    points = np.array([[1.5, -2.0], [0.0, 0.0], [1.51, -2.3]])
     answer = load(feature_model).predict(points)
+    points[2] = [1.5, -2.0]  # the nearest sixteenth, the nearest even number
     expected = softmax(points @ WEIGHT[:, :2].T.astype(np.float64), axis=1)
     np.testing.assert_allclose(answer.iloc[:, 2:].to_numpy(), expected, rtol=1e-12)
     with pytest.raises(Exception, match="the input holds NaN or infinity; give finite numbers"):
@@ -191,7 +192,8 @@ def test_hidden_layers_are_followed_by_relu(tmp_path: Path) -> None:
     expected = softmax(np.maximum(inside @ second.T.astype(np.float64), 0) @ last.T.astype(np.float64) + BIAS, axis=1)
     probabilities = answer.iloc[:, 2:].to_numpy()
     np.testing.assert_allclose(probabilities, expected, rtol=1e-12)  # float64, sums of at most 12 terms
-    np.testing.assert_allclose(probabilities, read_model(tmp_path).probabilities(IMAGES), rtol=1e-12)
+    # Inside, exponentials are rounded to 48 bits after the point.
+    np.testing.assert_allclose(probabilities, read_model(tmp_path).probabilities(IMAGES), rtol=1e-12, atol=1e-14)
 
 
 def test_mlflow_predict_runs_in_a_bare_environment(image_model: Path, tmp_path: Path) -> None:

@@ -80,8 +80,13 @@ def describe(
     """
     params = flatten({"data": data, "model": model, "optimizer": optimizer, "train": train})
     del params["train.resume"]  # how a training is carried out, not what it is
+    if model.implementation == "exact":
+        del params["train.device"]  # the same bits on every one
     params |= report.get("settings", {})
-    return Experiment(params, {part: facts["sha256"] for part, facts in report["files"].items()})
+    digests = {part: facts["sha256"] for part, facts in report["files"].items()}
+    if isinstance(report["scale"], list):  # packed features: the same integers may stand for others
+        digests["scale"] = digest(json.dumps(report["scale"]))
+    return Experiment(params, digests)
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:
@@ -92,7 +97,7 @@ def experiment_name(params: Mapping[str, Any]) -> str:
     parts = [str(params["data.name"])]
     if params["train.solver"] == "full_batch_numpy":
         parts.append("full-batch")
-    elif params["model.implementation"] != "scratch":
+    elif params["model.implementation"] != "exact":
         parts.append(str(params["model.implementation"]))
     parts.append(f"lr{params['optimizer.learning_rate']:g}")
     if params["train.solver"] == "sgd":

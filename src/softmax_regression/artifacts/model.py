@@ -6,27 +6,38 @@ regression has no hidden layer. Shapes: N examples, K classes, D features.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.artifacts.experiment import BY_TRAIN
-from softmax_regression.data.datasets import Dataset
+from softmax_regression.data.datasets import Dataset, Scale, read_scale
 from softmax_regression.files import existing, write_atomically
+from softmax_regression.numerics.elementary import exp, exp_table, log, round_to
+from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, class_bits, largest_weight, weight_bits
+
+Array: TypeAlias = npt.NDArray[np.floating]  # float32, or float64 where the sums were exact
+Floats: TypeAlias = npt.NDArray[np.float64]
+_INTEGERS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Model:
-    """The trained arrays with what is needed to use them: `features = pixels / scale`, in `example_shape`."""
+    """The trained arrays with what is needed to use them, for examples in `example_shape`.
 
-    tensors: Mapping[str, npt.NDArray[np.float32]]
+    A feature is a stored value divided by `scale`, a number or one for each feature (D,).
+    """
+
+    tensors: Mapping[str, Array]
     data: str  # the data set's name
     class_names: tuple[str, ...]
     example_shape: tuple[int, ...]
-    scale: float
+    scale: Scale
 
     @property
     def is_linear(self) -> bool:
@@ -38,31 +49,65 @@ class Model:
         """Whether an example is a grey image, to be shown in a grid."""
         return len(self.example_shape) == 2
 
-    def logits(self, examples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        """Return the logits (N, K) of raw examples (N, *example_shape), in float64.
+    def logits(self, examples: npt.NDArray[np.generic]) -> Floats:
+        """Return the logits (N, K), in float64, of examples (N, *example_shape): integers as stored, or real features.
 
-        So the digits that are written down depend on no processor's order of additions.
+        Where there is no hidden layer they are those of the exact training, sum by sum (mathematics/exact.py): so no
+        digit depends on a processor's order of additions. Pixels are always as stored.
         """
-        features = examples.reshape(len(examples), -1).astype(np.float64) / self.scale
-        layer = 0
+        values = examples.reshape(len(examples), math.prod(self.example_shape)).astype(np.float64)
+        scale = np.asarray(self.scale)
+        if scale.ndim and not np.issubdtype(examples.dtype, np.integer):
+            values = np.rint(values * scale)  # packed, as the download stage does it
+        if self.is_linear:
+            return self._add_bias(values @ self._scaled_weight().T, "")
+        values, layer = values / scale, 0
         while f"hidden.{layer}.weight" in self.tensors:
-            features = np.maximum(self._affine(features, f"hidden.{layer}."), 0)
+            values = np.maximum(self._affine(values, f"hidden.{layer}."), 0)
             layer += 1
-        return self._affine(features, "")
+        return self._affine(values, "")
 
-    def probabilities(self, examples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        """Return softmax(logits) (N, K) in float64; the row maximum is subtracted, which cancels."""
-        logits = self.logits(examples)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return result
+    def probabilities(self, examples: npt.NDArray[np.generic]) -> Floats:
+        """Return softmax(logits) (N, K) of examples; see `logits`."""
+        return softmax(self.logits(examples))
 
-    def _affine(self, features: npt.NDArray[np.float64], layer: str) -> npt.NDArray[np.float64]:
-        scores: npt.NDArray[np.float64] = features @ self.tensors[f"{layer}weight"].astype(np.float64).T
+    def _scaled_weight(self) -> Floats:
+        """Return W / scale on the finest grid on which a sum of D features is exact; coarser for larger weights."""
+        weight = self.tensors["weight"].astype(np.float64) * (1 / np.asarray(self.scale))
+        feature_bits = PACKED_BITS if np.ndim(self.scale) else PIXEL_BITS
+        _, excess = math.frexp(np.abs(weight).max() / largest_weight(feature_bits))
+        rounded: Floats = round_to(weight, weight_bits(feature_bits, weight.shape[1]) - max(excess, 0))
+        return rounded
+
+    def _affine(self, features: Floats, layer: str) -> Floats:
+        return self._add_bias(features @ self.tensors[f"{layer}weight"].astype(np.float64).T, layer)
+
+    def _add_bias(self, scores: Floats, layer: str) -> Floats:
         return scores + self.tensors[f"{layer}bias"] if f"{layer}bias" in self.tensors else scores
 
 
-def write_model(folder: Path, tensors: Mapping[str, npt.NDArray[np.float32]], dataset: Dataset) -> None:
+def softmax(logits: Floats) -> Floats:
+    """Return exp(z_k) / sum_j exp(z_j) of `logits` (N, K); the row maximum is subtracted, which cancels."""
+    exponentials = _exponentials(logits)
+    probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def cross_entropy(logits: Floats, labels: npt.NDArray[np.integer]) -> Floats:
+    """Return log sum_j exp(z_j) - z_y in nats (N,) of `logits` (N, K) and `labels` (N,) in [0, K); d2l 4.1."""
+    total = _exponentials(logits).sum(axis=1)
+    picked = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0] - logits.max(axis=1)
+    losses: Floats = log(total, _INTEGERS) - picked
+    return losses
+
+
+def _exponentials(logits: Floats) -> Floats:
+    """Return exp(z_k - max z) (N, K) on the grid on which their sum is exact."""
+    shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), -64.0)  # e^-64 is 0 on the grid
+    return round_to(exp(shifted, np.array(exp_table())), class_bits(logits.shape[1]))
+
+
+def write_model(folder: Path, tensors: Mapping[str, Array], dataset: Dataset) -> None:
     """Write the trained arrays, and what is needed to use them, into `folder`."""
     write_tensors(folder / "model.safetensors", tensors)
     facts = {
@@ -85,12 +130,13 @@ def read_model(folder: Path) -> Model:
             raise ValueError("it has no array `weight`")
         facts = json.loads((folder / "model.json").read_text())
         class_names, example_shape = tuple(facts["class_names"]), tuple(facts["example_shape"])
-        return Model(tensors, facts["data"], class_names, example_shape, float(facts["scale"]))
+        scale = read_scale(facts["scale"], math.prod(example_shape))
+        return Model(tensors, facts["data"], class_names, example_shape, scale)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"{folder} holds no readable model: {error}; run `dvc repro -f train`") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
     """Write arrays by name as a safetensors file."""
     from safetensors.numpy import save
 
@@ -98,13 +144,13 @@ def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]]) ->
     write_atomically(path, save(arrays))
 
 
-def read_tensors(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+def read_tensors(path: Path) -> dict[str, Array]:
     """Read a safetensors file of the train stage. Raises FileNotFoundError, or ValueError when it is damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        tensors: dict[str, npt.NDArray[np.float32]] = load(existing(path, BY_TRAIN).read_bytes())
+        tensors: dict[str, Array] = load(existing(path, BY_TRAIN).read_bytes())
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}; run `dvc repro -f train`") from None
     return tensors

@@ -10,17 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
 
 from softmax_regression.artifacts.experiment import BY_TRAIN, Experiment, read_experiment
-from softmax_regression.artifacts.model import Model, read_model, read_tensors, write_model, write_tensors
+from softmax_regression.artifacts.model import Array, Model, read_model, read_tensors, write_model, write_tensors
 from softmax_regression.data.datasets import Dataset, HeldOut
 from softmax_regression.files import existing, sha256_of, write_atomically, write_csv
 
-Array: TypeAlias = npt.NDArray[np.float32]
 MAX_SNAPSHOTS = 20
 
 

@@ -1,6 +1,5 @@
-"""`parity`: the hand-coded training and the library's, side by side on the params' data set, as a table."""
+"""`parity`: the hand-coded trainings and the library's, side by side on the params' data set, as a table."""
 
-import dataclasses
 from pathlib import Path
 
 import torch
@@ -17,22 +16,23 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def parity_report(root: Path, dtype: str, epochs: int | None, log: bool) -> str:
-    """Train both on the data set of params.yaml, with its options, and return the table.
+    """Train all on the data set of params.yaml, with its options, and return the table.
 
     With `log` the table and the differences by epoch also go to an MLflow run of their own.
     """
     params = load_params(root / "params.yaml")
     dataset = load(root / FOLDER, params.data.name, size=params.data.resize)
-    parts = [tensors_on(examples, torch.device("cpu")) for examples in (dataset.train, dataset.test)]
-    scale, kind = dataset.scale, DTYPES[dtype]
+    training, test = (tensors_on(examples, torch.device("cpu")) for examples in (dataset.train, dataset.test))
+    train = params.train
     rows = compare(
         params.model,
         params.optimizer,
-        Minibatches(*parts[0], batch_size=params.train.batch_size, seed=params.train.seed, scale=scale, dtype=kind),
-        EvaluationBatches(*parts[1], batch_size=EVALUATION_BATCH, scale=scale, dtype=kind),
+        Minibatches(*training, batch_size=train.batch_size, seed=train.seed, scale=dataset.scale),
+        EvaluationBatches(*test, batch_size=EVALUATION_BATCH),
         num_classes=dataset.num_classes,
-        epochs=epochs or params.train.epochs,
-        seed=params.train.seed,
+        epochs=epochs or train.epochs,
+        seed=train.seed,
+        dtype=DTYPES[dtype],
     )
     header, cells = table_cells(rows)
     text = "\n".join(text_table(header, cells, "r" * len(header)))
@@ -40,8 +40,6 @@ def parity_report(root: Path, dtype: str, epochs: int | None, log: bool) -> str:
         name = f"parity {dtype}"
         with RunStore.open(root).start_run(name, name, flatten(params), {"kind": "parity"}) as run:
             for row in rows:
-                figures = dataclasses.asdict(row)
-                epoch = figures.pop("epoch")
-                run.log_metrics({f"parity/{key}": value for key, value in figures.items()}, step=epoch)
+                run.log_metrics({f"parity/{key}": value for key, value in row.named().items()}, step=row.epoch)
             run.log_text(text + "\n", "parity.txt")
     return text

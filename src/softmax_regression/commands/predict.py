@@ -25,8 +25,8 @@ def predict_pictures(root: Path, pictures: Sequence[Path], ref: str, output: Pat
     model = read_model(root / TRAIN) if ref == WORKSPACE else _model_of(root, ref)
     for path in pictures:
         picture = read_picture(path, model.example_shape)
-        # What is seen is always 0 to 255; the model's pixels go up to its scale.
-        probabilities = model.probabilities(picture.seen[None] * (np.asarray(model.scale) / 255))[0]
+        # What is seen is always 0 to 255; the model's pixels are whole numbers up to its scale.
+        probabilities = model.probabilities(np.rint(picture.seen[None] * (np.asarray(model.scale) / 255)))[0]
         best = probabilities.argsort()[::-1][:SHOWN]
         said = ", ".join(f"{model.class_names[k]} {probabilities[k]:.1%}" for k in best)
         stem = output / path.stem

@@ -5,6 +5,7 @@ Shapes: N examples, K classes, D features. Only numpy is imported at the top.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +16,10 @@ import numpy.typing as npt
 
 from softmax_regression.data import idx
 from softmax_regression.files import existing
+from softmax_regression.numerics.randomness import permutation
 
 Array: TypeAlias = npt.NDArray[Any]
+Scale: TypeAlias = float | tuple[float, ...]  # one number, or one for each of the D features
 HeldOut: TypeAlias = Literal["test", "validation"]  # which examples are measured after each epoch
 
 FOLDER = Path("data", "prepared")  # where the download stage leaves the data set, whichever it is
@@ -27,7 +30,7 @@ _BY_DOWNLOAD = "run `dvc repro download`"
 
 @dataclass(frozen=True)
 class Examples:
-    """images: (N, *example_shape) as stored, uint8 or float64. labels: (N,) uint8 in [0, K)."""
+    """images: (N, *example_shape) as stored, uint8 or int16. labels: (N,) uint8 in [0, K)."""
 
     images: Array
     labels: Array
@@ -38,11 +41,11 @@ class Examples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as read. The features of the model are images / scale, flattened to (N, D)."""
+    """A data set as read. The features of the model are the images, flattened to (N, D), divided by `scale`."""
 
     name: str
     class_names: tuple[str, ...]
-    scale: float
+    scale: Scale
     train: Examples
     test: Examples
     report: Mapping[str, Any] = field(default_factory=dict)  # the download stage's findings and the files' digests
@@ -78,13 +81,31 @@ def read_report(folder: Path, name: str | None = None) -> dict[str, Any]:
     path = existing(folder / REPORT, _BY_DOWNLOAD)
     try:
         report: dict[str, Any] = json.loads(path.read_text())
-        _ = report["name"], report["class_names"], report["example_shape"], report["scale"], report["files"]
+        _ = report["name"], report["class_names"], report["files"]
+        read_scale(report["scale"], math.prod(report["example_shape"]))
         _ = report["train"]["examples"], report["test"]["examples"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); run `dvc repro --force download`") from None
     if name not in (None, report["name"]):
         raise ValueError(f"{folder} holds {report['name']}, not {name}; {_BY_DOWNLOAD}")
     return report
+
+
+def read_scale(scale: object, num_features: int) -> Scale:
+    """Return a scale as JSON holds it: a positive number, or a list of powers of two, one for each feature.
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(scale, list):
+        if isinstance(scale, (int, float)) and 0 < scale < math.inf:
+            return scale
+        raise _mismatch("scale", "a positive number, or one for each feature", repr(scale))
+    if len(scale) != num_features:
+        raise _mismatch("scale", f"{num_features} numbers, one for each feature", len(scale))
+    for value in scale:
+        if not isinstance(value, float) or math.frexp(value)[0] != 0.5:
+            raise _mismatch("scale", "powers of two", repr(value))
+    return tuple(scale)
 
 
 def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
@@ -102,7 +123,7 @@ def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
         dataset = assemble(
             name,
             arrays,
-            scale=report["scale"],
+            scale=read_scale(report["scale"], math.prod(report["example_shape"])),
             class_names=tuple(report["class_names"]),
             example_shape=tuple(report["example_shape"]),
             sizes=(report["train"]["examples"], report["test"]["examples"]),
@@ -117,7 +138,7 @@ def assemble(
     name: str,
     arrays: Mapping[str, Array],
     *,
-    scale: float,
+    scale: Scale,
     class_names: tuple[str, ...] | None = None,
     example_shape: tuple[int, ...] | None = None,
     sizes: tuple[int, int] | None = None,
@@ -139,8 +160,8 @@ def _check(examples: Examples, what: str, shape: tuple[int, ...], known_labels: 
     images, labels = examples.images, examples.labels
     if labels.dtype != np.uint8 or labels.ndim != 1:
         raise _mismatch(f"{what}-labels", "a vector of uint8", f"{labels.dtype} of shape {labels.shape}")
-    if images.dtype not in (np.uint8, np.float64):
-        raise _mismatch(f"{what}-images", "uint8 or float64", images.dtype)
+    if images.dtype not in (np.uint8, np.int16):
+        raise _mismatch(f"{what}-images", "uint8 or int16", images.dtype)
     if images.ndim < 2 or images.shape[1:] != shape:
         raise _mismatch(f"{what}-images", f"shape {('N', *shape)}", images.shape)
     if len(images) == 0 or len(images) != (size or len(images)):
@@ -149,8 +170,6 @@ def _check(examples: Examples, what: str, shape: tuple[int, ...], known_labels: 
         raise _mismatch(f"{what}-labels", f"{len(images)} labels, one an image", len(labels))
     if (largest := labels.max()) not in known_labels:
         raise _mismatch(f"{what}-labels", f"labels from 0 to {known_labels[-1]}", largest)
-    if images.dtype == np.float64 and not np.isfinite(images).all():
-        raise _mismatch(f"{what}-images", "finite features", "NaN or infinity")
 
 
 def _mismatch(what: str, expected: str, found: object) -> ValueError:
@@ -161,7 +180,8 @@ def hold_out(labels: Array, size: int, seed: int) -> tuple[npt.NDArray[np.int64]
     """Split the indices of `labels` (N,) into (training, validation), both ascending, the second of `size`.
 
     Stratified: class c with n_c of the N labels gives floor(size n_c / N) examples, and the classes with the largest
-    remainders one more each until the counts add up (Hare quota). Which ones is drawn from `seed`.
+    remainders one more each until the counts add up (Hare quota). Which ones is drawn from `seed`, the
+    same ones on every machine.
     Raises ValueError when `size` is too small or too large to have every class on both sides.
     """
     total = len(labels)
@@ -176,12 +196,11 @@ def hold_out(labels: Array, size: int, seed: int) -> tuple[npt.NDArray[np.int64]
     if (quotas == counts).any():
         label = classes[np.argmax(quotas == counts)]
         raise ValueError(f"data.validation_size: {size} leaves no training example of class {label}; lower it")
-    generator = np.random.default_rng(seed)
     chosen = [
-        generator.permutation(np.flatnonzero(labels == label))[:quota]
-        for label, quota in zip(classes, quotas, strict=True)
+        np.flatnonzero(labels == label)[permutation(f"validation split of seed {seed} class {label}", count)[:quota]]
+        for label, count, quota in zip(classes, counts.tolist(), quotas, strict=True)
     ]
-    validation = np.sort(np.concatenate(chosen)).astype(np.int64)
+    validation = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(total), validation, assume_unique=True), validation
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from softmax_regression.data import idx
 from softmax_regression.data.datasets import PARTS, REPORT, Dataset, Examples, assemble
+from softmax_regression.download.packing import BITS, Packed, pack
 from softmax_regression.download.registry import entry_of
 from softmax_regression.download.sources import NoSourceError, fetch, is_url, reachable
 from softmax_regression.files import sha256_of, write_atomically
@@ -40,15 +41,22 @@ def download(name: str, folder: Path, params: DownloadParams, root: Path) -> dic
         if entry.make is not None:
             for part, array in entry.make(settings).items():
                 idx.write(staging / part, array)
+        packed = _pack(staging, entry.scale)
         dataset = assemble(
             name,
             {part: idx.read(staging / part, memory_map=True) for part in PARTS},
-            scale=entry.scale,
+            scale=packed.scale if packed else entry.scale,
             class_names=entry.class_names,
             example_shape=entry.example_shape,
             sizes=entry.sizes,
         )
         report = describe(dataset)
+        if packed:
+            report["packing"] = {
+                "bits": BITS,
+                "largest_error": _three_digits(packed.largest_error),
+                "relative_error": _three_digits(packed.relative_error),
+            }
         if settings:
             report["settings"] = {f"download.{entry.settings}.{key}": value for key, value in settings.items()}
         report["files"] = {
@@ -88,7 +96,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "class_names": list(dataset.class_names),
         "example_shape": list(dataset.example_shape),
         "type": dataset.train.images.dtype.name,
-        "scale": dataset.scale,
+        "scale": list(dataset.scale) if isinstance(dataset.scale, tuple) else dataset.scale,
         **{
             split: {
                 "examples": len(examples),
@@ -106,6 +114,23 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 def _fingerprints(examples: Examples) -> list[bytes]:
     """Return 16 bytes an example, equal where all values are (two of 70,000 others agree with chance 1e-29)."""
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in examples.images]
+
+
+def _pack(folder: Path, scale: float) -> Packed | None:
+    """Replace real-valued features, divided by `scale`, by packed ones; return None where they are integers."""
+    paths = [folder / f"{split}-images" for split in ("train", "test")]
+    train, test = (idx.read(path, memory_map=True) for path in paths)
+    if "f" not in (train.dtype.kind, test.dtype.kind):
+        return None
+    packed = pack(train / scale, test / scale)
+    for path, stored in zip(paths, (packed.train, packed.test), strict=True):
+        idx.write(path, stored)
+    return packed
+
+
+def _three_digits(number: float) -> float:
+    """Return a measured figure to three digits: further ones may differ with the library that made the data."""
+    return float(f"{number:.3g}")
 
 
 def _fetch(name: str, files: Mapping[str, tuple[str, str]], params: DownloadParams, root: Path, folder: Path) -> None:

@@ -18,10 +18,10 @@ from softmax_regression.data.datasets import PARTS, Array
 class Entry:
     """What is known of a data set before it is there. Either `files` or `make` says where it comes from.
 
-    scale: the largest stored value, so that features lie in [0, 1]; 1 for features that are used as they are.
+    scale: the largest pixel, so that features lie in [0, 1]; 1 for real values that are used as they are.
     class_names, example_shape, sizes (train, test): None where they follow from params; then the data decide.
     files: part -> (name at the source, digest), gzipped where the name ends in .gz, for `sources.fetch`.
-    make: returns part -> array, from settings.
+    make: returns part -> array, from settings. Features are uint8, or real values, which are packed (see packing.py).
     settings: the section of `download` in params.yaml that `make` uses, if any; a run records it.
     """
 

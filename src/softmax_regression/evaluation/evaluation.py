@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax_regression.artifacts.model import Model
+from softmax_regression.artifacts.model import Model, cross_entropy, softmax
 from softmax_regression.artifacts.outcome import Trained
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation import metrics, reference
@@ -37,7 +37,9 @@ class Evaluation:
 
 def answer(model: Model, examples: Examples) -> Answers:
     """Ask the model about every example, once."""
-    return Answers(examples.labels.astype(np.int64), model.probabilities(examples.images))
+    labels = examples.labels.astype(np.int64)
+    logits = model.logits(examples.images)
+    return Answers(labels, softmax(logits), cross_entropy(logits, labels))
 
 
 def evaluate(trained: Trained, examples: Examples, params: EvaluateParams) -> Evaluation:
@@ -54,8 +56,8 @@ def evaluate(trained: Trained, examples: Examples, params: EvaluateParams) -> Ev
     return Evaluation(answers, shown, bands, tuple(failed))
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation, model: Model, examples: Examples) -> None:
-    """Write the tables, the pictures and the findings of an evaluation into `folder`.
+def write_evaluation(folder: Path, figures: Path, evaluation: Evaluation, model: Model, examples: Examples) -> None:
+    """Write the tables and the findings of an evaluation into `folder`, its pictures into `figures`.
 
     findings.json is what the MLflow run shows of them: metrics, tags, a summary and notes.
     """
@@ -85,10 +87,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation, model: Model, example
     }
     if examples.images[0].size == 2:
         pictures["decision_regions"] = quality.decision_regions(
-            examples.images, labels, lambda points: model.logits(points).argmax(axis=1), names
+            examples.images / np.asarray(model.scale), labels, lambda points: model.logits(points).argmax(axis=1), names
         )
     for name, figure in pictures.items():
-        look.save(figure, folder / "figures" / name)
+        look.save(figure, figures / name)
 
 
 def metrics_json(evaluation: Evaluation) -> str:

@@ -3,6 +3,7 @@
 Shapes: N examples (one or more), K classes, M bins. Is one model better than another? See comparing/statistics.py.
 """
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -26,10 +27,14 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers on N test examples: labels (N,) and probabilities (N, K)."""
+    """A model's answers on N test examples: labels (N,), and what its logits come to.
+
+    probabilities (N, K); losses (N,), the cross-entropy of each in nats.
+    """
 
     labels: IntArray
     probabilities: FloatArray
+    losses: FloatArray
 
     @property
     def predictions(self) -> IntArray:
@@ -64,7 +69,7 @@ def headline(answers: Answers, last: Epoch) -> dict[str, float]:
         "test_accuracy": correct / count,
         "test_accuracy_low": interval.low,
         "test_accuracy_high": interval.high,
-        "test_loss": cross_entropy(np.log(np.maximum(answers.probabilities, 1e-300)), answers.labels),
+        "test_loss": math.fsum(answers.losses) / count,
         "test_ece": reliability(answers.confidences, answers.correct).expected_calibration_error,
         "train_loss": last.train_loss,
         "train_accuracy": last.train_accuracy,
@@ -79,7 +84,7 @@ def wilson_interval(correct: int, n: int) -> Interval:
     """
     p = correct / n
     centre = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * (p * (1 - p) / n + Z * Z / (4 * n * n)) ** 0.5 / (1 + Z * Z / n)
+    half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
     # The ends are exactly 0 at p = 0 and 1 at p = 1; rounding would miss them.
     return Interval(centre - half if correct > 0 else 0.0, centre + half if correct < n else 1.0)
 
@@ -115,19 +120,6 @@ def per_class(confusion: IntArray) -> PerClass:
         f1=_ratio(2 * hits, predicted + support),
         support=support,
     )
-
-
-def cross_entropy(log_probabilities: NDArray[np.floating], labels: IntArray) -> float:
-    """Mean of -log p(label), in nats per example, summed in float64; d2l 4.1.
-
-    `log_probabilities` (N, K), the output of log-softmax, `labels` (N,) in [0, K). A label to which the model
-    gives no probability at all (-inf) makes the mean infinite. Logits passed by mistake are a ValueError.
-    """
-    table = log_probabilities.astype(np.float64)
-    # 1e-3: float32 rows miss the sum 1 by about K * 6e-8; logits miss it by far more. NaN fails too.
-    if not np.all(np.abs(np.exp(table).sum(axis=1) - 1) <= 1e-3):
-        raise ValueError("rows of exp(log-probabilities) do not sum to 1; pass the output of log-softmax")
-    return float(-np.mean(table[np.arange(len(labels)), labels]))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from softmax_regression.artifacts.model import Model
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation.evaluation import answer
@@ -24,7 +26,7 @@ def write_predictions(folder: Path, model: Model, examples: Examples, count: int
         }
     else:
         regions = quality.decision_regions(
-            pixels[:count],
+            pixels[:count] / np.asarray(model.scale),
             labels[:count],
             lambda points: model.logits(points).argmax(axis=1),
             names,

@@ -9,14 +9,14 @@ from softmax_regression.files import write_atomically
 from softmax_regression.plots import curves, images, look
 
 
-def write_training_pictures(folder: Path, trained: Trained) -> None:
-    """Draw the curves and, for a linear model of images, the weights into `folder`/figures.
+def write_training_pictures(figures: Path, trained: Trained) -> None:
+    """Draw the curves and, for a linear model of images, the weights into `figures`.
 
-    The weights of the kept epochs are a series, `folder`/series/weights/<epoch>.png, all with one scale of colours, so
+    The weights of the kept epochs are a series, `figures`/series/weights/<epoch>.png, all with one scale of colours, so
     that they compare.
     """
     history, model = trained.history, trained.model
-    columns, figures = history.columns(), folder / "figures"
+    columns = history.columns()
     look.save(curves.training_curves(columns, history.held_out), figures / "curves")
     look.save(curves.training_curves_book(columns, history.held_out), figures / "curves_book")
     if not (model.is_of_images and model.is_linear):
@@ -27,7 +27,7 @@ def write_training_pictures(folder: Path, trained: Trained) -> None:
     largest = max(float(np.quantile(np.abs(weight), 0.995)) for weight in trained.snapshots.values())
     for epoch, weight in sorted(trained.snapshots.items()):
         picture = images.weight_images(weight, shape, names, epoch=epoch, vmax=largest)
-        write_atomically(folder / "series" / "weights" / f"{epoch:03}.png", look.png_bytes(picture))
+        write_atomically(figures / "series" / "weights" / f"{epoch:03}.png", look.png_bytes(picture))
 
 
 def live_curves(history: History, epochs: int) -> bytes:

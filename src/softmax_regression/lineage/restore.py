@@ -38,8 +38,8 @@ def start(store: RunStore, experiment: Experiment, origin: Origin, extra_tags: M
     return run
 
 
-def record(train: Path, stage: str, folder: Path) -> None:
-    """Record the outputs of a stage, in `folder`, in the live run of the experiment whose training is in `train`.
+def record(train: Path, *folders: Path) -> None:
+    """Record the outputs of a stage, `folders`, in the live run of the experiment whose training is in `train`.
 
     A store that cannot be reached is reported in one line: the stage's own outputs do not depend on it, and `sync`
     fills it in later.
@@ -54,7 +54,8 @@ def record(train: Path, stage: str, folder: Path) -> None:
     except RuntimeError as error:
         _say(f"not recorded in MLflow: {error}")
         return
-    stage_logs.log_stage(run, stage, folder)
+    for folder in folders:
+        stage_logs.log_stage(run, folder.name, folder)
     run.finish()
     report_lost(run)
 

@@ -18,7 +18,7 @@ from softmax_regression.files import md5_of, md5_of_folder, read_yaml, text_of
 from softmax_regression.lineage.provenance import Origin, code_diff, code_tags, git, git_commit
 from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
 
-ARTIFACTS = "artifacts"  # the output of a stage is the folder artifacts/<stage>
+ARTIFACTS = "artifacts"  # the outputs of the stages after download are folders in it
 TRAIN = f"{ARTIFACTS}/train"
 WORKSPACE = "workspace"
 
@@ -43,15 +43,15 @@ class State:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The digests of the outputs that belong to the last training, by stage, train first."""
+        """The digests of the folders in artifacts/ that belong to the last training, by name, train first."""
         train = self.digest("train", "outs", TRAIN)
         if train is None:
             return {}
         found = {"train": train}
-        for stage in self.stages:
-            digest = self.digest(stage, "outs", f"{ARTIFACTS}/{stage}")
-            if digest and self.digest(stage, "deps", TRAIN) == train:  # or it is about an older training
-                found[stage] = digest
+        for stage, entry in self.stages.items():
+            if self.digest(stage, "deps", TRAIN) == train:  # or it is about an older training
+                folders = [out for out in entry["outs"] if out["path"].startswith(f"{ARTIFACTS}/")]
+                found |= {out["path"].removeprefix(f"{ARTIFACTS}/"): out["md5"] for out in folders if "md5" in out}
         return found
 
     @property
@@ -92,8 +92,8 @@ class State:
         Raises RuntimeError where DVC does not have them, or they are not what dvc.lock says.
         """
         with self._files() as files:
-            for stage, digest in self.outputs.items():
-                path = f"{ARTIFACTS}/{stage}"
+            for name, digest in self.outputs.items():
+                path = f"{ARTIFACTS}/{name}"
                 if _copied(files, path, destination) != digest:
                     raise RuntimeError(f"{path} is not what dvc.lock says: run `dvc repro` or `dvc checkout --force`")
 

@@ -1,17 +1,19 @@
-"""The implementations that `model.implementation` selects: by hand, as the textbook has it, and the library's.
+"""The implementations that `model.implementation` selects: exact sums, by hand, the textbook's, and the library's.
 
 Each is a model, a loss and an update rule that take one step on a minibatch. All start from the same weights, so that
 they can be compared step by step. Only here are torch's own layer, loss and optimizer: the twin that ours is proven
 against. Shapes: B batch, D features, K classes.
 """
 
-import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from softmax_regression.mathematics.batches import Inputs
+from softmax_regression.mathematics.exact import FEATURE_BITS, ExactSoftmaxRegression, Likelihood
 from softmax_regression.mathematics.sgd import SGD, learning_rate_factor
 from softmax_regression.mathematics.softmax import (
     SoftmaxRegression,
@@ -21,26 +23,35 @@ from softmax_regression.mathematics.softmax import (
     loss_and_gradients,
     textbook_cross_entropy,
 )
+from softmax_regression.numerics.grids import choose_grids
 from softmax_regression.params import ModelParams, OptimizerParams
 
 # (inputs, outputs) -> the initial weight (outputs, inputs) and bias (outputs,) or None of a layer
 DrawLayer: TypeAlias = Callable[[int, int], tuple[Tensor, Tensor | None]]
+Measured: TypeAlias = tuple[Tensor, ...]  # what a step has seen of its minibatch, see `Implementation.measures`
 
 
 class Implementation:
     """A model, its loss per example, and how one optimizer step on a minibatch is taken.
 
     As it is: softmax regression, our cross-entropy differentiated by autograd, our SGD. A subclass replaces what it
-    does in another way; for another model that is `__init__`, which sets `model`. The model names its last layer's
-    arrays "weight" (K, inputs) and "bias" (K,), those of hidden layers "hidden.0.weight", "hidden.0.bias", ...
+    does in another way; for another model that is `build_model`. The model names its last layer's arrays "weight"
+    (K, inputs) and "bias" (K,), those of hidden layers "hidden.0.weight", "hidden.0.bias", ...
     """
 
     update_rule: Callable[..., torch.optim.Optimizer] = SGD
-    remedy = "lower optimizer.learning_rate"  # what to do when the loss is no longer finite
-    model: nn.Module
+    failure = "the loss is not finite"  # what has happened when a loss is not finite, and what to do
+    remedy = "lower optimizer.learning_rate"
 
-    def __init__(self, settings: ModelParams, num_features: int, num_classes: int, draw: DrawLayer) -> None:
-        self.model = SoftmaxRegression(*draw(num_features, num_classes))
+    def __init__(
+        self, settings: ModelParams, inputs: Inputs, num_classes: int, draw: DrawLayer, dtype: torch.dtype
+    ) -> None:
+        self.inputs, self.dtype = inputs, dtype
+        self.model = self.build_model(settings, num_classes, draw)
+
+    def build_model(self, settings: ModelParams, num_classes: int, draw: DrawLayer) -> nn.Module:
+        """Return the model at its initial weights, which `draw` draws layer by layer."""
+        return SoftmaxRegression(*draw(self.inputs.num_features, num_classes))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the trained arrays by name: the model's own, detached, which the next step changes."""
@@ -60,12 +71,12 @@ class Implementation:
             weight_decay=settings.weight_decay,
         )
 
-    def step(self, optimizer: Any, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one optimizer step on features (B, D) and labels (B,) int64.
+    def step(self, optimizer: Any, stored: Tensor, labels: Tensor) -> Measured:
+        """Take one optimizer step on stored features (B, D) and labels (B,) int64.
 
-        Return what was measured before the weights moved: losses (B,) in nats, correct (B,) bool.
+        Return what was measured before the weights moved, for `measures`.
         """
-        logits = self.model(features)
+        logits = self.model(self.inputs.features(stored, self.dtype))
         losses = self.losses(logits, labels)
         optimizer.zero_grad()
         self.descend(optimizer, losses)
@@ -76,16 +87,61 @@ class Implementation:
         losses.sum().backward()
         optimizer.step(batch_size=len(losses))
 
+    @torch.no_grad()
+    def measure(self, stored: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return losses (B,) in nats and hits (B,) bool of examples as they are stored (B, D)."""
+        logits = self.model(self.inputs.features(stored, self.dtype))
+        return self.losses(logits, labels), is_correct(logits, labels)
+
+    def measures(self, steps: Sequence[Measured]) -> tuple[Tensor, Tensor]:
+        """Return the losses (N,) in nats and hits (N,) bool that some steps have measured."""
+        losses, correct = map(torch.cat, zip(*steps, strict=True))
+        return losses, correct
+
+
+class Exact(Implementation):
+    """Ours, with exact sums: the same bits on every machine."""
+
+    model: ExactSoftmaxRegression
+    failure = "a weight times its largest feature is no longer below 32, so sums are not exact"
+    remedy = "lower optimizer.learning_rate, raise optimizer.weight_decay, or set model.implementation: scratch"
+
+    def build_model(self, settings: ModelParams, num_classes: int, draw: DrawLayer) -> nn.Module:
+        """Return the model on the finest grids; ValueError where there are too many features or examples for one."""
+        inputs = self.inputs
+        grids = choose_grids(FEATURE_BITS[inputs.dtype], inputs.num_features, num_classes, inputs.batch_size)
+        return ExactSoftmaxRegression(*draw(inputs.num_features, num_classes), 1 / inputs.scale, grids)
+
+    def step(self, optimizer: Any, stored: Tensor, labels: Tensor) -> Measured:
+        """Take the gradients in closed form; the logarithm of the loss is left to `measures`."""
+        weight, bias = self.model.weight, self.model.bias
+        likelihood, gradient, bias_gradient = self.model.likelihood_and_gradients(stored, labels)
+        weight.grad = gradient.mul_(self.model.unit)
+        if bias is not None:
+            bias.grad = bias_gradient
+        optimizer.step(batch_size=len(labels))
+        return likelihood
+
+    def measure(self, stored: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return losses and hits, by the same functions as a step."""
+        likelihood = self.model.likelihood(stored, labels)
+        return self.model.losses(likelihood), likelihood.correct
+
+    def measures(self, steps: Sequence[Measured]) -> tuple[Tensor, Tensor]:
+        """Return losses and hits; a loss is NaN where a weight had left its range."""
+        likelihood = Likelihood(*map(torch.cat, zip(*steps, strict=True)))
+        return self.model.losses(likelihood), likelihood.correct
+
 
 class Scratch(Implementation):
     """Ours: stable, gradients in closed form, SGD by hand."""
 
     model: SoftmaxRegression
 
-    def step(self, optimizer: Any, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, optimizer: Any, stored: Tensor, labels: Tensor) -> Measured:
         """Take the gradients in closed form; no graph is built."""
         weight, bias = self.model.weight, self.model.bias
-        result = loss_and_gradients(features, labels, weight, bias)
+        result = loss_and_gradients(self.inputs.features(stored, self.dtype), labels, weight, bias)
         weight.grad = result.weight
         if bias is not None:
             bias.grad = result.bias
@@ -108,10 +164,13 @@ class Library(Implementation):
 
     update_rule = torch.optim.SGD
 
-    def __init__(self, settings: ModelParams, num_features: int, num_classes: int, draw: DrawLayer) -> None:
-        weight, bias = draw(num_features, num_classes)
-        self.model = nn.Linear(num_features, num_classes, bias=bias is not None, dtype=weight.dtype)
-        self.model.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+    def build_model(self, settings: ModelParams, num_classes: int, draw: DrawLayer) -> nn.Module:
+        """Return torch's own layer."""
+        weight, bias = draw(self.inputs.num_features, num_classes)
+        num_classes, num_features = weight.shape
+        layer = nn.Linear(num_features, num_classes, bias=bias is not None, dtype=weight.dtype)
+        layer.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+        return layer
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return torch's cross-entropy of each example."""
@@ -123,21 +182,30 @@ class Library(Implementation):
         optimizer.step()
 
 
-IMPLEMENTATIONS: dict[str, type[Implementation]] = {"scratch": Scratch, "textbook": Textbook, "library": Library}
+IMPLEMENTATIONS: dict[str, type[Implementation]] = {
+    "exact": Exact,
+    "scratch": Scratch,
+    "textbook": Textbook,
+    "library": Library,
+}
 
 
 def build(
-    settings: ModelParams, num_features: int, num_classes: int, *, seed: int, dtype: torch.dtype = torch.float32
+    settings: ModelParams, inputs: Inputs, num_classes: int, *, seed: int, dtype: torch.dtype = torch.float32
 ) -> Implementation:
-    """Return the implementation that `settings` names, at the initial weights of `seed`."""
-    draw = functools.partial(
-        initial_weights,
-        init_std=settings.init_std,
-        bias=settings.bias,
-        generator=torch.Generator().manual_seed(seed),
-        dtype=dtype,
-    )
-    return IMPLEMENTATIONS[settings.implementation](settings, num_features, num_classes, draw)
+    """Return the implementation that `settings` names, at the initial weights of `seed`.
+
+    `dtype` is what it computes in; exact sums are always those of float64.
+    """
+    layers = itertools.count()
+
+    def draw(num_inputs: int, num_outputs: int) -> tuple[Tensor, Tensor | None]:
+        stream = f"weights of seed {seed} layer {next(layers)}"
+        return initial_weights(
+            num_inputs, num_outputs, stream=stream, init_std=settings.init_std, bias=settings.bias, dtype=dtype
+        )
+
+    return IMPLEMENTATIONS[settings.implementation](settings, inputs, num_classes, draw, dtype)
 
 
 def learning_rate(settings: OptimizerParams, step: int, steps_per_epoch: int, epochs: int) -> float:

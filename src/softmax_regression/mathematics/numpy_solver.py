@@ -30,14 +30,14 @@ class Solution:
 
     weight: Array
     bias: Array | None
-    scale: float
+    scale: npt.ArrayLike
 
     def blocks(self, features: npt.NDArray[np.generic]) -> Iterator[tuple[slice, Array, Array]]:
         """Cut raw `features` (N, ...) into blocks of B rows; yield which rows, features (B, D) and logits (B, K)."""
         rows = features.reshape(len(features), -1)
         for start in range(0, len(rows), BLOCK_ROWS):
             part = slice(start, start + BLOCK_ROWS)
-            block = rows[part].astype(np.float64) / self.scale
+            block = rows[part].astype(np.float64) / np.asarray(self.scale)
             logits = block @ self.weight.T
             yield part, block, logits if self.bias is None else logits + self.bias
 
@@ -82,7 +82,7 @@ def fit(
     learning_rate: float,
     iterations: int,
     bias: bool,
-    scale: float = 1.0,
+    scale: npt.ArrayLike = 1.0,
     on_iteration: Callable[[Progress], None] | None = None,
 ) -> Solution:
     """Return the weights after `iterations` steps p -= learning_rate * gradient of the mean loss, from zeros.

@@ -4,14 +4,19 @@ The gradients are those of a batch's *summed* loss; `step` divides them by the t
 book's updater does (Dive into Deep Learning, 3.4 and 4.4), so a short last batch weights its examples right.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from softmax_regression.params import OptimizerParams
+from softmax_regression.numerics.elementary import cos
+
+if TYPE_CHECKING:  # the mathematics runs with torch and NumPy alone
+    from softmax_regression.params import OptimizerParams
 
 
 class SGD(torch.optim.Optimizer):
@@ -61,23 +66,34 @@ class SGD(torch.optim.Optimizer):
         return loss
 
     def _update(self, p: Tensor, gradient: Tensor, group: dict[str, Any], n: int) -> None:
-        """Apply the class's formulas, g written out as G / n + decay p: in place, without temporaries."""
-        lr, momentum, nesterov, decay = group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]
-        if momentum:
-            if not self.state[p]:
-                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-            v = self.state[p]["momentum_buffer"]
-            v.mul_(momentum).add_(gradient, alpha=1 / n)  # v = momentum v + G / n
-            if decay:
-                v.add_(p, alpha=decay)  # v += decay p
-        if momentum and not nesterov:
-            p.add_(v, alpha=-lr)  # p -= lr v
-        else:
-            if decay:
-                p.mul_(1 - lr * decay)  # p -= lr decay p
-            p.add_(gradient, alpha=-lr / n)  # p -= lr G / n
-            if nesterov:
-                p.add_(v, alpha=-lr * momentum)  # p -= lr momentum v
+        if group["momentum"] and not self.state[p]:
+            self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        velocity = self.state[p].get("momentum_buffer")
+        update(p, gradient, velocity, n, group["lr"], group["momentum"], group["weight_decay"], group["nesterov"])
+
+
+def update(
+    p: Tensor,
+    gradient: Tensor,
+    v: Tensor | None,
+    n: int,
+    lr: float | Tensor,
+    momentum: float | Tensor,
+    weight_decay: float | Tensor,
+    nesterov: bool,
+) -> None:
+    """Apply the formulas of `SGD` to `p` and, with momentum, to its velocity `v`, in place.
+
+    Coefficients may be tensors that broadcast over p. Every product and every sum is rounded by itself, whether or not
+    the processor could fuse them: so the bits are the same everywhere, and those of momentum 0 are those of no `v`.
+    """
+    g = gradient * (1 / n)
+    if isinstance(weight_decay, Tensor) or weight_decay:
+        g += p * weight_decay
+    if v is not None:
+        v.mul_(momentum).add_(g)
+        g = g + v * momentum if nesterov else v
+    p -= g * lr
 
 
 def learning_rate_factor(settings: OptimizerParams, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -96,7 +112,8 @@ def learning_rate_factor(settings: OptimizerParams, step: int, steps_per_epoch: 
     if since < 0:
         return (step + 1) / warmup
     if settings.schedule == "step":
-        return settings.step_factor ** (since // (settings.step_epochs * steps_per_epoch))
+        steps_down = since // (settings.step_epochs * steps_per_epoch)
+        return math.prod([settings.step_factor] * steps_down)  # float ** int is the C library's
     if settings.schedule == "cosine":
-        return (1 + math.cos(math.pi * (since / (epochs * steps_per_epoch - warmup)))) / 2
+        return (1 + cos(math.pi * (since / (epochs * steps_per_epoch - warmup)))) / 2
     return 1.0

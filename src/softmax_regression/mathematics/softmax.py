@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from softmax_regression.numerics.randomness import normal
+
 
 def softmax(logits: Tensor) -> Tensor:
     """Return the probabilities exp(z_k) / sum_j exp(z_j), of the shape and dtype of `logits` (B, K)."""
@@ -27,20 +29,15 @@ def textbook_softmax(logits: Tensor) -> Tensor:
 
 
 def initial_weights(
-    num_features: int,
-    num_classes: int,
-    *,
-    init_std: float,
-    bias: bool,
-    generator: torch.Generator,
-    dtype: torch.dtype = torch.float32,
+    num_features: int, num_classes: int, *, stream: str, init_std: float, bias: bool, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor | None]:
     """Return W ~ N(0, init_std^2) of shape (K, D) and b = 0 of shape (K,), or None without a bias.
 
-    W is drawn in float32 on the CPU whatever `dtype` is, so that runs that differ in precision or device start
-    at the same numbers.
+    `stream` names the random numbers, see `randomness`. W is rounded to float32 whatever `dtype` is, so that runs
+    that differ in precision start at the same numbers.
     """
-    weight = torch.randn(num_classes, num_features, generator=generator, dtype=torch.float32) * init_std
+    draws = torch.from_numpy(normal(stream, num_classes * num_features)).view(num_classes, num_features)
+    weight = (draws * init_std).float() + 0.0  # no zero is negative: its sign would survive sums of zeros or not
     return weight.to(dtype), torch.zeros(num_classes, dtype=dtype) if bias else None
 
 
@@ -169,37 +166,38 @@ def is_correct(logits: Tensor, labels: Tensor) -> Tensor:
 class RunningSums:
     """Sums over an epoch, so that its mean loss and accuracy weight every example equally, in a short batch too.
 
-    The sums stay tensors on the device of the losses, loss in float64: nothing waits for a GPU until they are read.
-    Axes after the batch's are kept.
+    The sums stay on the device: nothing waits for a GPU until they are read. They are integers, hits and losses in
+    units of 2^-26 nats, so that no order of addition matters. Axes after the batch's are kept.
     """
 
     def __init__(self) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64)
+        self.loss = torch.zeros((), dtype=torch.int64)
         self.correct = torch.zeros((), dtype=torch.int64)
         self.examples = 0
 
-    def add(self, losses: Tensor, correct: Tensor) -> Tensor:
-        """Add a batch, `losses` (B,) in nats and `correct` (B,) bool; return the batch's loss sum."""
-        batch_loss = losses.detach().sum(0, dtype=torch.float64)
-        self.loss = self.loss + batch_loss
+    def add(self, losses: Tensor, correct: Tensor) -> None:
+        """Add finite `losses` (B,) in nats and `correct` (B,) bool."""
+        self.loss = self.loss + (losses.detach().double() * _PER_NAT).round().long().sum(0)
         self.correct = self.correct + correct.sum(0)
         self.examples += len(losses)
-        return batch_loss
 
     @property
     def mean_loss(self) -> Tensor:
-        """Loss per example in nats, float64."""
-        return self.loss / self._counted()
+        """Loss per example in nats, float64, on the CPU."""
+        return self.loss.cpu().double() / _PER_NAT / self._counted()
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of examples whose largest logit is the label's, in [0, 1], float64."""
-        return self.correct.double() / self._counted()
+        """Share of examples whose largest logit is the label's, in [0, 1], float64, on the CPU."""
+        return self.correct.cpu().double() / self._counted()
 
     def _counted(self) -> int:
         if self.examples == 0:
             raise ValueError("no examples were added, so there is no mean: check that the data is not empty")
         return self.examples
+
+
+_PER_NAT = 2.0**26  # int64 then holds the loss of a billion examples at 100 nats, each to 7e-9
 
 
 def _shifted(logits: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from softmax_regression.files import read_yaml
+from softmax_regression.numerics.randomness import uniform
 from softmax_regression.params import Params, flatten, parse_params
 
 # What configurations of one pass may differ in: it stands in the weights and the update rule, not in the batches.
@@ -40,13 +39,13 @@ class Axis:
     values: tuple[Any, ...] = ()
     range: tuple[str, float, float] | None = None
 
-    def draw(self, generator: np.random.Generator) -> Any:
-        """Return one value: any of the list, or a number of the range to three significant digits."""
+    def at(self, share: float) -> Any:
+        """Return the value at `share` in [0, 1) of the list, or of the range to three significant digits."""
         if self.range is None:
-            return self.values[int(generator.integers(len(self.values)))]
+            return self.values[int(share * len(self.values))]
         kind, low, high = self.range
         scale, back = (math.log, math.exp) if kind == "log" else (float, float)
-        number = back(generator.uniform(scale(low), scale(high)))
+        number = back(scale(low) + share * (scale(high) - scale(low)))
         return float(f"{number:.3g}")  # finer than any effect, and a name and a patch stay readable
 
 
@@ -90,13 +89,13 @@ def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: i
     if samples is None:
         drawn = [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
     else:
-        drawn = _sample(axes, samples, np.random.default_rng(seed))
+        drawn = _sample(axes, samples, seed)
     configurations = [Configuration(_changed(base, changes), changes) for changes in drawn]
     for configuration in configurations:
         values = flatten(configuration.params)
         if not values["data.validation_size"]:
             raise ValueError("a sweep chooses by validation data, never by the test set; add data.validation_size=5000")
-        for key, needed in (("train.solver", "sgd"), ("model.implementation", "scratch")):
+        for key, needed in (("train.solver", "sgd"), ("model.implementation", "exact")):
             if values[key] != needed:
                 raise ValueError(f"a sweep trains with {key} {needed}, found {values[key]}; add {key}={needed}")
     return configurations
@@ -140,10 +139,12 @@ def _changed(base: Params, changes: Mapping[str, Any]) -> Params:
     return parse_params(patch(changes, base.model_dump()), "sweep")
 
 
-def _sample(axes: Sequence[Axis], samples: int, generator: np.random.Generator) -> list[dict[str, Any]]:
+def _sample(axes: Sequence[Axis], samples: int, seed: int) -> list[dict[str, Any]]:
+    """Draw different configurations; each axis has random numbers of its own, whatever other axes there are."""
+    shares = [uniform(f"sweep of seed {seed} axis {axis.key}", 100 * max(samples, 0)) for axis in axes]
     found: dict[str, dict[str, Any]] = {}
-    for _ in range(100 * samples):
-        changes = {axis.key: axis.draw(generator) for axis in axes}
+    for drawn in zip(*shares, strict=True):
+        changes = {axis.key: axis.at(float(share)) for axis, share in zip(axes, drawn, strict=True)}
         found.setdefault(repr(changes), changes)
         if len(found) == samples:
             return list(found.values())

@@ -10,16 +10,18 @@ import json
 import math
 import shlex
 import statistics
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softmax_regression.artifacts.experiment import describe, digest, experiment_name
-from softmax_regression.artifacts.outcome import History
-from softmax_regression.data.datasets import FOLDER, load, read_report
+from softmax_regression.artifacts.experiment import describe, digest
+from softmax_regression.artifacts.outcome import History, Outcome, write_outcome
+from softmax_regression.data.datasets import FOLDER, Dataset, load, read_report
 from softmax_regression.files import write_atomically, write_csv
-from softmax_regression.lineage.provenance import config_key, origin_here
+from softmax_regression.lineage.provenance import Origin, origin_here
+from softmax_regression.lineage.restore import start
 from softmax_regression.params import plain
 from softmax_regression.progress import Progress
 from softmax_regression.sweep import plan
@@ -33,12 +35,9 @@ from softmax_regression.training.devices import on_device_in_use
 if TYPE_CHECKING:
     from softmax_regression.sweep.replicas import ReplicaOutcome
 
-LARGEST_PASS = 64  # more in one matrix product is no faster, and their arrays leave the cache
+LARGEST_PASS = 64  # more at once is no faster: 8 to 64 in one matrix product take the same time each
 SHOWN = 10
 NOT_IN_PATCH = ("data.validation_size", "train.seed")  # how the choice was made, not what was chosen
-# Of dotted keys, the last names of those that experiment_name contains, or that all runs of a sweep share.
-_NAMED = {"name", "validation_size", "epochs", "batch_size", "seed"}
-_NAMED |= {"learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_epochs"}
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,24 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
     store = RunStore.open(root)
     name = f"sweep of {len(everything)} {data}"
     origin = origin_here(root)
-    tags = {**origin.tags, "data": data, "mlflow.source.name": "softmax-regression sweep", "sweep": name}
+    tags = {"data": data, "mlflow.source.name": "softmax-regression sweep", "sweep": name}
     axes: dict[str, object] = {
         key: ", ".join(dict.fromkeys(str(one.changes[key]) for one in configurations))
         for key in configurations[0].changes
     }
     sizes = {"seeds": seeds, "configurations": len(configurations)}
     parent_key = digest(json.dumps([axes, sizes, report["files"]], sort_keys=True))
-    with store.start_run(name, parent_key, axes | sizes, tags) as parent:
+    with store.start_run(name, parent_key, axes | sizes, {**origin.tags, **tags}) as parent:
         parent.log_text(origin.diff, "code.diff")
         parent.log_text(origin.params, "params.yaml")
         child_tags = tags | {"mlflow.parentRunId": parent.run_id}
         trained: list[tuple[Configuration, ReplicaOutcome]] = []
         for number, group in enumerate(groups, 1):
             print(f"pass {number}/{len(groups)}: {len(group)} configurations", flush=True)
-            done = train_pass(root, group)
+            dataset = load(root / FOLDER, data, size=group[0].params.data.resize)
+            done = train_pass(dataset, group)
             for configuration, outcome in done:
-                _record(store, configuration, outcome, report, child_tags)
+                _record(store, configuration, outcome, dataset, origin, child_tags)
             trained += done
         ranking = rank(trained)
         _write_table(output / "table.csv", ranking)
@@ -100,17 +100,16 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
     return summary(ranking, output, store.ui_command())
 
 
-def train_pass(root: Path, group: Sequence[Configuration]) -> list[tuple[Configuration, ReplicaOutcome]]:
+def train_pass(dataset: Dataset, group: Sequence[Configuration]) -> list[tuple[Configuration, ReplicaOutcome]]:
     """Train the configurations of one pass together, on the training images without those held out."""
     from softmax_regression.sweep.replicas import fit_together  # torch takes seconds; mistakes are reported before
 
     params = group[0].params
-    dataset = load(root / FOLDER, params.data.name, size=params.data.resize)
     training, (what, held_out) = dataset.split(params.data.validation_size, params.train.seed)
     with Progress(params.train.epochs) as progress:
 
         def after_epoch(outcomes: Sequence[ReplicaOutcome]) -> None:
-            alive = [outcome.history[-1] for outcome in outcomes if outcome.failure is None]
+            alive = [outcome.epochs[-1] for outcome in outcomes if outcome.failure is None]
             if alive:
                 leading = max(alive, key=lambda row: row.held_out_accuracy)
                 progress.show(History(what, (leading,)).named(leading))
@@ -183,29 +182,38 @@ def _chosen(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(
-    store: RunStore, one: Configuration, outcome: ReplicaOutcome, report: Mapping[str, Any], tags: Mapping[str, str]
+    store: RunStore,
+    one: Configuration,
+    outcome: ReplicaOutcome,
+    dataset: Dataset,
+    origin: Origin,
+    tags: Mapping[str, str],
 ) -> None:
-    """Make the full run of one configuration: params, curves, final figures; FAILED where it did not stay finite."""
+    """Make the run of one configuration as the train stage makes it; FAILED where it did not stay finite.
+
+    It is the run of its experiment: trained by the pipeline, before or after, the same comes to the same weights, and
+    the second of the two is a repetition (see `RunStore.finish`). Later stages find it by the experiment's key.
+    """
     params = one.params
-    experiment = describe(params.data, params.model, params.optimizer, on_device_in_use(params.train), report)
-    last_names = {key.rpartition(".")[2]: value for key, value in one.changes.items()}
-    unnamed = [f"{key}{value}" for key, value in last_names.items() if key not in _NAMED]
-    name = " ".join([experiment_name(experiment.params), *unnamed])
-    own_key = digest(f"sweep {config_key(experiment)}")  # a sweep's runs are no attempts at a pipeline's
-    run = store.start_run(name, own_key, stage_logs.run_params(experiment), tags)
-    if outcome.history:
-        history = History("validation", tuple(outcome.history))
-        final = {} if outcome.failure else stage_logs.final_training_metrics(history)
-        run.log_steps([*stage_logs.curve_steps(history), (0, final)])
-    if outcome.failure:
-        run.set_tags({ERROR: outcome.failure})
-    run.finish("FAILED" if outcome.failure else "FINISHED")
+    experiment = describe(params.data, params.model, params.optimizer, on_device_in_use(params.train), dataset.report)
+    own = replace(origin, params=json.dumps(params.model_dump(), indent=2) + "\n")  # which is YAML, too
+    history = History("validation", tuple(outcome.epochs))
+    with start(store, experiment, own, tags) as run, tempfile.TemporaryDirectory() as folder:
+        if outcome.failure:
+            run.log_steps(stage_logs.curve_steps(history))
+            run.set_tags({ERROR: outcome.failure})
+            run.finish("FAILED")
+            return
+        trained = Outcome(outcome.tensors, history, outcome.snapshots)
+        finished = write_outcome(Path(folder), trained, experiment, dataset)
+        stage_logs.log_training(run, Path(folder))
+        run.finish(key=finished.key)
 
 
 def _over_seeds(changes: Mapping[str, Any], seeds: Sequence[ReplicaOutcome]) -> Ranked:
     if failure := next((one.failure for one in seeds if one.failure), None):
         return Ranked(changes, math.nan, math.nan, math.nan, failure)
-    last = [one.history[-1] for one in seeds]
+    last = [one.epochs[-1] for one in seeds]
     accuracies = [row.held_out_accuracy for row in last]
     deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else math.nan
     loss = statistics.fmean(row.held_out_loss for row in last)

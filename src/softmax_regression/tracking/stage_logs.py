@@ -21,8 +21,8 @@ from softmax_regression.files import md5_of_folder, text_of
 from softmax_regression.tracking.client import ModelParts
 from softmax_regression.tracking.run import Run
 
-# stage -> the run's folder for its files; that of another stage has its name
-FOLDERS = {"evaluate": "evaluation", "predict": "predictions"}
+# a stage's output folder -> the run's folder for its files; others have the same name
+FOLDERS = {"evaluate": "evaluation", "figures": "evaluation/figures", "predict": "predictions"}
 LIVE_CURVES = "evaluation/figures/curves.png"  # drawn while the training runs, then by the evaluate stage
 PREDICTIONS = "evaluation/predictions.csv"
 _SHOWN = {"first predictions": "predictions/first.png", "curves": LIVE_CURVES}  # on the run's page
@@ -32,7 +32,7 @@ _MODEL_CODE = Path(__file__).with_name("model_code.py")  # given as a path: impo
 
 
 def outputs_tag(stage: str) -> str:
-    """Return the tag with the digest, as in dvc.lock, of a stage's outputs: the run that has it holds them, all."""
+    """Return the tag with the digest, as in dvc.lock, of an output folder: the run that has it holds them, all."""
     return f"outputs.{stage}"
 
 
@@ -81,7 +81,7 @@ def log_training(run: Run, folder: Path) -> None:
 
 
 def log_stage(run: Run, stage: str, folder: Path) -> None:
-    """Record the outputs of a stage after train: its files, and what its findings.json says.
+    """Record an output folder of a stage after train: its files, and what its findings.json says.
 
     Files of one name replace each other, so a run shows the newest outputs of each stage.
     """

@@ -10,11 +10,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,7 +26,8 @@ from softmax_regression.data.datasets import Examples, HeldOut
 from softmax_regression.files import atomic_path
 from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
 from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
-from softmax_regression.mathematics.softmax import RunningSums, is_correct
+from softmax_regression.mathematics.products import check_sums
+from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
 
@@ -46,6 +47,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         optimizer: OptimizerParams,
         total_epochs: int,
         steps_per_epoch: int,
+        batch_size: int,
         held_out: HeldOut,
         on_epoch: OnEpoch,
         checkpoint: Path | None,
@@ -57,6 +59,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.settings = optimizer
         self.total_epochs = total_epochs
         self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
         self.held_out = held_out
         self.on_epoch = on_epoch
         self.checkpoint = checkpoint
@@ -78,21 +81,18 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         """
         optimizer: Any = self.optimizers()
         first_step = self.trainer.global_step
-        batch_losses = []
-        for step, (features, labels) in enumerate(chunk, first_step):
+        measured = []
+        for step, (stored, labels) in enumerate(chunk, first_step):
             # A pure function of the step's number, so that resuming needs no state.
             self._learning_rate = learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
             for group in optimizer.param_groups:
                 group["lr"] = self._learning_rate
-            losses, correct = self.implementation.step(optimizer, features, labels)
-            batch_losses.append(self.training_sums.add(losses, correct))
-        finite = torch.stack(batch_losses).isfinite()
-        if not finite.all():
-            epoch, batch = divmod(first_step + int((~finite).nonzero()[0]), self.steps_per_epoch)
-            raise RuntimeError(
-                f"the loss is not finite in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
-                f"{self._learning_rate:g}: {self.implementation.remedy}"
-            )
+            measured.append(self.implementation.step(optimizer, stored, labels))
+        losses, correct = self.implementation.measures(measured)
+        if not (finite := losses.isfinite()).all():
+            bad = first_step + int((~finite).nonzero()[0]) // self.batch_size
+            self._fail(f"batch {bad % self.steps_per_epoch + 1}", bad)
+        self.training_sums.add(losses, correct)
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums over the examples that are not trained on."""
@@ -100,9 +100,10 @@ class SoftmaxRegressionTraining(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         """Measure a block of the examples that are not trained on."""
-        features, labels = batch
-        logits = self.model(features)
-        self.held_out_sums.add(self.implementation.losses(logits, labels), is_correct(logits, labels))
+        losses, correct = self.implementation.measure(*batch)
+        if not losses.isfinite().all():
+            self._fail("after its last batch", self.trainer.global_step - 1)
+        self.held_out_sums.add(losses, correct)
 
     def on_train_epoch_end(self) -> None:
         """Add the epoch's figures, which Lightning's validation has completed, report the history, keep the state.
@@ -142,7 +143,14 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         return Outcome(
             tensors={name: _array(tensor) for name, tensor in self.implementation.tensors().items()},
             history=self._history(),
-            snapshots={epoch: _array(weight) for epoch, weight in self.snapshots.items()},
+            snapshots={epoch: _array(weight.float()) for epoch, weight in self.snapshots.items()},
+        )
+
+    def _fail(self, where: str, step: int) -> NoReturn:
+        rate = learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
+        raise RuntimeError(
+            f"{self.implementation.failure} in epoch {self.current_epoch + 1}, {where}, at learning rate {rate:g}: "
+            f"{self.implementation.remedy}"
         )
 
     def _history(self) -> History:
@@ -156,7 +164,7 @@ def fit(
     training: Examples,
     held_out: tuple[HeldOut, Examples],
     *,
-    scale: float,
+    scale: float | Sequence[float],
     num_classes: int,
     model: ModelParams,
     optimizer: OptimizerParams,
@@ -172,15 +180,25 @@ def fit(
     """
     _compute_repeatably()
     device = device_named(settings.device)
+    if model.implementation == "exact":
+        check_sums(device)
     what, measured = held_out
     training_batches = Minibatches(
         *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
     )
-    held_out_batches = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH, scale=scale)
-    implementation = build(model, training.images[0].size, num_classes, seed=settings.seed)
-    steps = training_batches.steps_per_epoch
+    held_out_batches = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH)
+    implementation = build(model, training_batches.inputs, num_classes, seed=settings.seed)
     last = checkpoint / CHECKPOINT if checkpoint else None
-    module = SoftmaxRegressionTraining(implementation, optimizer, settings.epochs, steps, what, on_epoch, last)
+    module = SoftmaxRegressionTraining(
+        implementation,
+        optimizer,
+        settings.epochs,
+        training_batches.steps_per_epoch,
+        settings.batch_size,
+        what,
+        on_epoch,
+        last,
+    )
     with _without_notices():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
@@ -223,7 +241,7 @@ def _is_readable(checkpoint: Path) -> bool:
     return True
 
 
-def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.floating]]:
     return tensor.detach().cpu().numpy().copy()
 
 

@@ -1,0 +1,1 @@
+"""Functions and random numbers that have the same bits on every machine, for NumPy and torch."""
