@@ -236,15 +236,15 @@ def test_sweep(project: Project) -> None:
 
 @pytest.mark.slow
 def test_parity(trained: tuple[Project, str]) -> None:
-    """`parity` shows one row an epoch; in float64 the weights are apart by rounding only, below 1e-10."""
+    """`parity` shows one row an epoch; in float64 the weights are apart by rounding, or by what the grids explain."""
     project, _ = trained
     text = said(project, "parity", "--epochs", "2")
     rows = [line.split() for line in text.splitlines() if re.match(r"\W*[12]\b", line)]
     assert len(rows) == 2
     for row in rows:
-        differences = [float(cell) for cell in row if re.fullmatch(r"\d(\.\d+)?e-\d+", cell)]
-        assert differences
-        assert max(differences) < 1e-10
+        exact, scratch, explained = [float(cell) for cell in row if re.fullmatch(r"\d(\.\d+)?e-\d+", cell)]
+        assert scratch < 1e-10
+        assert 0 < exact < explained < 1e-6
 
 
 @pytest.mark.slow

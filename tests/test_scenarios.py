@@ -212,6 +212,7 @@ def test_a_teammate_goes_on_with_pulled_outputs(project: Project, tmp_path: Path
     assert {name for name in run.tags if name.startswith("outputs.")} == {
         "outputs.train",
         "outputs.evaluate",
+        "outputs.figures",
         "outputs.predict",
     }
 
