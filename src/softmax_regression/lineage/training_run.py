@@ -60,7 +60,6 @@ class TrainingRun:
                 write_atomically(self.checkpoint / "run", self.run.run_id)
             self._held = held.pop_all()  # until the end; given back at once if the run could not be started
         self._flushed = time.monotonic()
-        self._next_draw = self._flushed + DRAW_AFTER_SECONDS
         return self
 
     def _resumed(self, store: RunStore) -> Run | None:
@@ -80,8 +79,10 @@ class TrainingRun:
 
     def on_epoch(self, history: History) -> None:
         """Record the epoch that has just ended: the last row of `history`."""
-        self._history = history
         now = time.monotonic()
+        if self._history is None:  # counted from here: before it the process has imported for seconds
+            self._next_draw = now + DRAW_AFTER_SECONDS
+        self._history = history
         if now - self._flushed >= FLUSH_SECONDS or history.last.epoch == 1:
             self._flush()
         if now >= self._next_draw and self.run.lost is None:

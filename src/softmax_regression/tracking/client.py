@@ -240,7 +240,11 @@ class Client:
             warnings.simplefilter("ignore")  # MLflow warns of its own type hints, and of integers that could be missing
             from mlflow import pyfunc
             from mlflow.models import Model, infer_signature
+            from mlflow.utils import requirements_utils
 
+            # MLflow compares the requirements with what is installed, and for that reads the list of every file of every
+            # package (0.5 s); these are the installed versions.
+            requirements_utils._MODULES_TO_PACKAGES = requirements_utils._MODULES_TO_PACKAGES or {"mlflow": ["mlflow"]}
             pyfunc.save_model(
                 f"{folder}/model",
                 python_model=str(parts.code),

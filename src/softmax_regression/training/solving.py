@@ -7,7 +7,7 @@ import numpy as np
 
 from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
 from softmax_regression.data.datasets import Dataset, Examples, HeldOut
-from softmax_regression.entry import without_collecting
+from softmax_regression.entry import without_collecting, without_torchmetrics_extras
 from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.progress import Progress
@@ -30,7 +30,7 @@ def solve(
     """
     training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
-        with without_collecting():  # seconds of imports, which the NumPy solver does not need
+        with without_collecting(), without_torchmetrics_extras():  # seconds, which the NumPy solver does not need
             from softmax_regression.training import lightning
     with Progress(train.epochs) as progress:
 
