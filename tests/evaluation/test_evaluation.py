@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -164,3 +167,46 @@ def test_metrics_json_is_short() -> None:
     found = evaluate(trained(), Examples(EXAMPLES.images[:3], EXAMPLES.labels[:3]), NO_CHECKS)
     assert metrics_json(found).startswith('{\n  "test_accuracy": 0.6666667,\n')
     assert metrics_json(found).endswith('  "train_accuracy": 0.9\n}\n')
+
+
+EVALUATE_IMAGES = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from small_data import make_examples
+from softmax_regression.artifacts.experiment import Experiment
+from softmax_regression.artifacts.model import Model
+from softmax_regression.artifacts.outcome import Epoch, History, Trained
+from softmax_regression.evaluation.evaluation import evaluate, metrics_json, write_evaluation
+from softmax_regression.evaluation.training_pictures import write_training_pictures
+from softmax_regression.numerics.randomness import normal
+from softmax_regression.params import EvaluateParams, flatten, load_params
+folder, examples = Path(sys.argv[1]), make_examples(2000)
+weight = normal("weight", 7840).reshape(10, 784)
+model = Model({"weight": weight}, "made", tuple("abcdefghij"), (28, 28), 255.0)
+history = History("test", tuple(Epoch(n, 1 / n, 1 - 1 / n, 1.1 / n, 1 - 1.1 / n, 0.1) for n in range(1, 4)))
+params = flatten(load_params(Path(sys.argv[2]).parent / "params.yaml"))
+trained = Trained(Experiment(params, {}), model, history, {0: weight / 2, 3: weight})
+found = evaluate(trained, examples, EvaluateParams(checks={}))
+write_evaluation(folder, folder / "figures", found, model, examples)
+write_training_pictures(folder / "figures", trained)
+(folder / "metrics.json").write_text(metrics_json(found))
+"""
+
+
+@pytest.mark.slow  # three processes that draw
+def test_kinds_of_processors_do_not_matter(tmp_path: Path) -> None:
+    """Numbers, tables and pictures are the same bytes where NumPy and its BLAS use no newer instructions."""
+    root = Path(__file__).parents[2]
+    for name, environment in {
+        "here": {},
+        "plain": {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL", "OPENBLAS_CORETYPE": "Nehalem"},
+        "threads": {"OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Haswell"},
+    }.items():
+        command = [sys.executable, "-c", EVALUATE_IMAGES, str(tmp_path / name), str(root / "src"), str(root / "tests")]
+        subprocess.run(command, env={**os.environ, **environment}, check=True)
+    written = [path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*.*")]
+    assert len(written) > 20
+    for path in written:
+        contents = {(tmp_path / name / path).read_bytes() for name in ("here", "plain", "threads")}
+        assert len(contents) == 1, path

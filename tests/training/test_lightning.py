@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mathematics.digest_of_training import digest, digests
+from small_data import make_examples
 from torch import nn
 
 from softmax_regression.artifacts.model import Model, cross_entropy
@@ -300,3 +302,31 @@ def test_packed_features_train() -> None:
         arrays.append(outcome.tensors)
     # float32, 24 steps of size 0.1 with gradients near 1: a few units in the seventh digit
     np.testing.assert_allclose(arrays[0]["weight"], arrays[1]["weight"], atol=1e-6)
+
+
+def test_the_stage_trains_as_the_driver_of_digests_does() -> None:
+    """What tests/mathematics pins, and an emulated processor repeats, is what the train stage computes."""
+    data = make_examples(700, (14, 14))
+    params = changed(train__epochs=3, train__batch_size=256)
+    outcome = fit(
+        data,
+        ("test", data),
+        scale=255,
+        num_classes=10,
+        model=params.model,
+        optimizer=params.optimizer,
+        settings=params.train,
+        on_epoch=lambda history: None,
+    )
+    *_, last = digests(torch.from_numpy(data.images), torch.from_numpy(data.labels), 3)
+    arrays = (torch.from_numpy(outcome.tensors[name]) for name in ("weight", "bias"))
+    assert digest(*arrays) == last.split()[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("options", [{}, {"optimizer__momentum": 0.9, "optimizer__weight_decay": 1e-3}])
+def test_a_gpu_has_the_same_bits(options: dict[str, Any]) -> None:
+    """Exact sums on a GPU end at the CPU's weights and history, bit for bit."""
+    there, here = (trained(changed(train__device=device, **options)) for device in ("cuda", "cpu"))
+    assert there.history == here.history
+    assert_same_arrays(there, dict(here.tensors))
