@@ -32,8 +32,7 @@ def product(grid_numbers: Tensor, bits: int, right: Tensor) -> Tensor:
     if right.dtype == torch.float64:
         return grid_numbers @ right
     sums = torch._int_mm(_digits(grid_numbers, bits), right).view(_DIGITS, -1).double()
-    powers = torch.tensor([256.0**digit * 2.0**-bits for digit in range(_DIGITS)], dtype=torch.float64)
-    centred = (powers @ sums).view(len(grid_numbers), -1)
+    centred = (_powers(bits) @ sums).view(len(grid_numbers), -1)
     return centred.add_(grid_numbers.sum(1, keepdim=True) * _CENTRE)  # n q = n (q - 128) + 128 n
 
 
@@ -44,6 +43,12 @@ def _digits(grid_numbers: Tensor, bits: int) -> Tensor:
     n = (grid_numbers + 1.5 * 2.0 ** (52 - bits)).view(torch.int64) + (0x80808080 - (0x4338 << 48))
     unsigned = n.view(torch.uint8).view(*grid_numbers.shape, 8)[..., :_DIGITS]
     return (unsigned.permute(2, 0, 1).reshape(-1, grid_numbers.shape[1]) ^ _CENTRE).view(torch.int8)
+
+
+@functools.cache
+def _powers(bits: int) -> Tensor:
+    """Return what a unit of each digit stands for: 2^-bits, 256 2^-bits, ..."""
+    return torch.tensor([256.0**digit * 2.0**-bits for digit in range(_DIGITS)], dtype=torch.float64)
 
 
 @functools.cache

@@ -81,12 +81,13 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         """
         optimizer: Any = self.optimizers()
         first_step = self.trainer.global_step
+        groups = optimizer.param_groups
         measured = []
         for step, (stored, labels) in enumerate(chunk, first_step):
             # A pure function of the step's number, so that resuming needs no state.
-            self._learning_rate = learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = self._learning_rate
+            rate = self._rate_of(step)
+            for group in groups:
+                group["lr"] = rate
             measured.append(self.implementation.step(optimizer, stored, labels))
         losses, correct = self.implementation.measures(measured)
         if not (finite := losses.isfinite()).all():
@@ -118,7 +119,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
                 train_accuracy=float(self.training_sums.accuracy),
                 held_out_loss=float(self.held_out_sums.mean_loss),
                 held_out_accuracy=float(self.held_out_sums.accuracy),
-                learning_rate=self._learning_rate,
+                learning_rate=self._rate_of(self.trainer.global_step - 1),
             )
         )
         if epoch in snapshot_epochs(self.total_epochs):
@@ -147,11 +148,13 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         )
 
     def _fail(self, where: str, step: int) -> NoReturn:
-        rate = learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
         raise RuntimeError(
-            f"{self.implementation.failure} in epoch {self.current_epoch + 1}, {where}, at learning rate {rate:g}: "
-            f"{self.implementation.remedy}"
+            f"{self.implementation.failure} in epoch {self.current_epoch + 1}, {where}, at learning rate "
+            f"{self._rate_of(step):g}: {self.implementation.remedy}"
         )
+
+    def _rate_of(self, step: int) -> float:
+        return learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
 
     def _history(self) -> History:
         return History(self.held_out, tuple(self.epochs))
