@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 from unittest.mock import patch
 
 
@@ -57,7 +58,8 @@ def without_torchmetrics_extras() -> Iterator[None]:
             raise PackageNotFoundError(name)
         return version(name)
 
-    sys.modules.update(dict.fromkeys(extras))  # None: importlib finds no such module
+    nowhere: Any = dict.fromkeys(extras)  # with None for a module importlib finds no such package
+    sys.modules.update(nowhere)
     try:
         with patch.object(imports, "_version", version_of_others):
             yield
