@@ -242,8 +242,8 @@ class Client:
             from mlflow.models import Model, infer_signature
             from mlflow.utils import requirements_utils
 
-            # MLflow compares the requirements, which are what is installed, with what is installed, and for that reads the
-            # list of every file of every package: 0.5 s.
+            # MLflow compares these requirements with what is installed, which they are, and for that reads the list of
+            # every file of every package: 0.5 s.
             requirements_utils._MODULES_TO_PACKAGES = requirements_utils._MODULES_TO_PACKAGES or {"mlflow": ["mlflow"]}
             pyfunc.save_model(
                 f"{folder}/model",
