@@ -4,9 +4,6 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-from unittest.mock import patch
 
 
 def run(main: Callable[[], None]) -> None:
@@ -40,29 +37,3 @@ def without_collecting() -> Iterator[None]:
         gc.freeze()
     finally:
         gc.enable()
-
-
-@contextmanager
-def without_torchmetrics_extras() -> Iterator[None]:
-    """Within it SciPy, torchvision and matplotlib, where they are not loaded yet, look as if they were not installed.
-
-    Lightning imports torchmetrics, which imports whatever of them it finds, for metrics that nobody here asks for:
-    1 s of 2.4 s (measured).
-    """
-    from lightning_utilities.core import imports
-
-    extras = {"scipy", "torchvision", "matplotlib"} - set(sys.modules)
-
-    def version_of_others(name: str) -> str:
-        if name in extras:
-            raise PackageNotFoundError(name)
-        return version(name)
-
-    nowhere: Any = dict.fromkeys(extras)  # with None for a module importlib finds no such package
-    sys.modules.update(nowhere)
-    try:
-        with patch.object(imports, "_version", version_of_others):
-            yield
-    finally:
-        for name in extras:
-            del sys.modules[name]

@@ -19,11 +19,17 @@ from softmax_regression.artifacts.experiment import BY_TRAIN
 from softmax_regression.data.datasets import Dataset, Scale, read_scale
 from softmax_regression.files import existing, write_atomically
 from softmax_regression.numerics.elementary import exp, exp_table, log, round_to
-from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, class_bits, largest_weight, weight_bits
+from softmax_regression.numerics.grids import (
+    LEAST_EXPONENT,
+    PACKED_BITS,
+    PIXEL_BITS,
+    class_bits,
+    largest_weight,
+    weight_bits,
+)
 
 Array: TypeAlias = npt.NDArray[np.floating]  # float32, or float64 where the sums were exact
 Floats: TypeAlias = npt.NDArray[np.float64]
-_INTEGERS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,11 @@ class Model:
             layer += 1
         return self._affine(values, "")
 
+    def features(self, stored: npt.NDArray[np.integer]) -> Floats:
+        """Return the features (N, D) that the stored values (N, D) of plain vectors stand for."""
+        features: Floats = stored / np.asarray(self.scale)
+        return features
+
     def probabilities(self, examples: npt.NDArray[np.generic]) -> Floats:
         """Return softmax(logits) (N, K) of examples; see `logits`."""
         return softmax(self.logits(examples))
@@ -88,23 +99,27 @@ class Model:
 
 def softmax(logits: Floats) -> Floats:
     """Return exp(z_k) / sum_j exp(z_j) of `logits` (N, K); the row maximum is subtracted, which cancels."""
-    exponentials = _exponentials(logits)
+    exponentials = _exponentials(_shifted(logits))
     probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
 
 
 def cross_entropy(logits: Floats, labels: npt.NDArray[np.integer]) -> Floats:
     """Return log sum_j exp(z_j) - z_y in nats (N,) of `logits` (N, K) and `labels` (N,) in [0, K); d2l 4.1."""
-    total = _exponentials(logits).sum(axis=1)
-    picked = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0] - logits.max(axis=1)
-    losses: Floats = log(total, _INTEGERS) - picked
+    shifted = _shifted(logits)
+    picked = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+    losses: Floats = log(_exponentials(shifted).sum(axis=1), np.int64) - picked
     return losses
 
 
-def _exponentials(logits: Floats) -> Floats:
+def _shifted(logits: Floats) -> Floats:
+    shifted: Floats = logits - logits.max(axis=1, keepdims=True)
+    return shifted
+
+
+def _exponentials(shifted: Floats) -> Floats:
     """Return exp(z_k - max z) (N, K) on the grid on which their sum is exact."""
-    shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), -64.0)  # e^-64 is 0 on the grid
-    return round_to(exp(shifted, np.array(exp_table())), class_bits(logits.shape[1]))
+    return round_to(exp(np.maximum(shifted, LEAST_EXPONENT), np.array(exp_table())), class_bits(shifted.shape[1]))
 
 
 def write_model(folder: Path, tensors: Mapping[str, Array], dataset: Dataset) -> None:

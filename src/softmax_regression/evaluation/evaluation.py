@@ -87,7 +87,7 @@ def write_evaluation(folder: Path, figures: Path, evaluation: Evaluation, model:
     }
     if examples.images[0].size == 2:
         pictures["decision_regions"] = quality.decision_regions(
-            examples.images / np.asarray(model.scale), labels, lambda points: model.logits(points).argmax(axis=1), names
+            model.features(examples.images), labels, lambda points: model.logits(points).argmax(axis=1), names
         )
     for name, figure in pictures.items():
         look.save(figure, figures / name)

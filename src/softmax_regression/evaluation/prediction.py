@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from softmax_regression.artifacts.model import Model
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation.evaluation import answer
@@ -26,7 +24,7 @@ def write_predictions(folder: Path, model: Model, examples: Examples, count: int
         }
     else:
         regions = quality.decision_regions(
-            pixels[:count] / np.asarray(model.scale),
+            model.features(pixels[:count]),
             labels[:count],
             lambda points: model.logits(points).argmax(axis=1),
             names,

@@ -13,8 +13,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, Grids, choose_grids
 from softmax_regression.numerics.randomness import permutation
 
+_FEATURE_BITS = {torch.uint8: PIXEL_BITS, torch.int16: PACKED_BITS}
 Minibatch: TypeAlias = tuple[Tensor, Tensor]  # stored features (B, D), labels (B,) int64
 
 # Minibatches in a chunk. A loop that does its own work once per chunk (Lightning: about 0.3 ms) then adds 5 us to a
@@ -33,6 +35,10 @@ class Inputs:
     dtype: torch.dtype
     scale: Tensor
     batch_size: int
+
+    def grids(self, num_classes: int) -> Grids:
+        """Return the finest grids on which exact sums over these inputs are exact; see `choose_grids`."""
+        return choose_grids(_FEATURE_BITS[self.dtype], self.num_features, num_classes, self.batch_size)
 
     def features(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the features (B, D) in `dtype`: the one place where stored data becomes floating point.

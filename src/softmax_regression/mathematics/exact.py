@@ -24,10 +24,7 @@ from torch import Tensor, nn
 
 from softmax_regression.mathematics.products import operand, product
 from softmax_regression.numerics.elementary import exp, exp_table, log, round_to
-from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, Grids
-
-FEATURE_BITS = {torch.uint8: PIXEL_BITS, torch.int16: PACKED_BITS}
-_LEAST = -64.0  # e^-64 is 0 on every grid
+from softmax_regression.numerics.grids import LEAST_EXPONENT, Grids
 
 
 class Likelihood(NamedTuple):
@@ -89,7 +86,7 @@ class ExactSoftmaxRegression(nn.Module):
         peak, predicted = logits.max(-2, keepdim=True)
         logits -= peak  # which cancels
         picked = logits.gather(-2, index)
-        exponentials = round_to(exp(logits.clamp_(min=_LEAST), self.table), self.grids.class_bits)
+        exponentials = round_to(exp(logits.clamp_(min=LEAST_EXPONENT), self.table), self.grids.class_bits)
         total = exponentials.sum(-2, keepdim=True)
         errors = exponentials.div_(total)  # P, and with the next line P - Y
         errors.scatter_add_(-2, index, torch.full_like(picked, -1.0))
@@ -98,4 +95,4 @@ class ExactSoftmaxRegression(nn.Module):
 
     def losses(self, likelihood: Likelihood) -> Tensor:
         """Return the cross-entropy log sum_j e^z_j - z_y, in nats, in the shape of `likelihood`."""
-        return log(likelihood.total, self.table) - likelihood.picked
+        return log(likelihood.total, torch.int64) - likelihood.picked

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from softmax_regression.mathematics.batches import Inputs
-from softmax_regression.mathematics.exact import FEATURE_BITS, ExactSoftmaxRegression, Likelihood
+from softmax_regression.mathematics.exact import ExactSoftmaxRegression, Likelihood
 from softmax_regression.mathematics.sgd import SGD, learning_rate_factor
 from softmax_regression.mathematics.softmax import (
     SoftmaxRegression,
@@ -23,7 +23,6 @@ from softmax_regression.mathematics.softmax import (
     loss_and_gradients,
     textbook_cross_entropy,
 )
-from softmax_regression.numerics.grids import choose_grids
 from softmax_regression.params import ModelParams, OptimizerParams
 
 # (inputs, outputs) -> the initial weight (outputs, inputs) and bias (outputs,) or None of a layer
@@ -93,6 +92,10 @@ class Implementation:
         logits = self.model(self.inputs.features(stored, self.dtype))
         return self.losses(logits, labels), is_correct(logits, labels)
 
+    def stopped(self, epoch: int, where: str, rate: float) -> str:
+        """Return what a person is told when a loss was not finite, `where` in `epoch` = 1, 2, ..., at this rate."""
+        return f"{self.failure} in epoch {epoch}, {where}, at learning rate {rate:g}: {self.remedy}"
+
     def measures(self, steps: Sequence[Measured]) -> tuple[Tensor, Tensor]:
         """Return the losses (N,) in nats and hits (N,) bool that some steps have measured."""
         losses, correct = map(torch.cat, zip(*steps, strict=True))
@@ -108,9 +111,8 @@ class Exact(Implementation):
 
     def build_model(self, settings: ModelParams, num_classes: int, draw: DrawLayer) -> nn.Module:
         """Return the model on the finest grids; ValueError where there are too many features or examples for one."""
-        inputs = self.inputs
-        grids = choose_grids(FEATURE_BITS[inputs.dtype], inputs.num_features, num_classes, inputs.batch_size)
-        return ExactSoftmaxRegression(*draw(inputs.num_features, num_classes), 1 / inputs.scale, grids)
+        weight, bias = draw(self.inputs.num_features, num_classes)
+        return ExactSoftmaxRegression(weight, bias, 1 / self.inputs.scale, self.inputs.grids(num_classes))
 
     def step(self, optimizer: Any, stored: Tensor, labels: Tensor) -> Measured:
         """Take the gradients in closed form; the logarithm of the loss is left to `measures`."""

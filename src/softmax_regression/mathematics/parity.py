@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from softmax_regression.mathematics.batches import EvaluationBatches, Inputs, Minibatches
-from softmax_regression.mathematics.exact import FEATURE_BITS
 from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
 from softmax_regression.mathematics.softmax import RunningSums
-from softmax_regression.numerics.grids import Grids, choose_grids
+from softmax_regression.numerics.grids import Grids
 from softmax_regression.params import ModelParams, OptimizerParams
 
 REFERENCE = "library"
@@ -68,7 +67,7 @@ def compare(
     inputs = training.inputs
     trainees = [build(one, inputs, num_classes, seed=seed, dtype=dtype) for one in configurations]
     updaters = [trainee.build_optimizer(optimizer) for trainee in trainees]
-    grids = choose_grids(FEATURE_BITS[inputs.dtype], inputs.num_features, num_classes, inputs.batch_size)
+    grids = inputs.grids(num_classes)
     bound, velocity = 0.0, 0.0
     finite = [True for _ in trainees]
     rows = []

@@ -55,13 +55,13 @@ def exp(x: Array, table: Array) -> Array:
     return result
 
 
-def log(y: Array, table: Array) -> Array:
-    """Return the natural logarithm of y >= 1e-300, to 3 units in the last place; `table` tells the integer type.
+def log(y: Array, integers: Any) -> Array:
+    """Return the natural logarithm of y >= 1e-300, to 3 units in the last place; `integers` is the library's int64.
 
     With y = 2^k m, sqrt(1/2) < m <= sqrt(2), and s = (m - 1) / (m + 1):
     log y = k ln 2 + 2 (s + s^3 / 3 + s^5 / 5 + ...), where |s| < 0.172, so that s^21 / 21 is the last term that counts.
     """
-    bits = y.view(table.dtype)
+    bits = y.view(integers)
     m = ((bits & ((1 << _MANTISSA_BITS) - 1)) | (1023 << _MANTISSA_BITS)).view(y.dtype)  # in [1, 2)
     large = (m > math.sqrt(2)) * (y * 0 + 1)  # 1.0 where m is to be halved
     k = ((bits >> _MANTISSA_BITS) + _ROUND_BITS).view(y.dtype) - (_ROUND + 1023) + large

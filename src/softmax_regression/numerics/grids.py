@@ -13,6 +13,7 @@ The multiples that make w and e are held below 2^30, so that four signed bytes h
 from dataclasses import dataclass
 
 PIXEL_BITS, PACKED_BITS = 8, 15  # P of uint8 and of int16
+LEAST_EXPONENT = -64.0  # e^-64 is 0 on every grid of exponentials
 _SUM_BITS = 53
 _MULTIPLE_BITS = 30
 _LOGIT_BITS = 5

@@ -7,7 +7,7 @@ words of Philox, by operations that are exact or correctly rounded. A stream is 
 """
 
 import hashlib
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +42,8 @@ def normal(name: str, count: int) -> Floats:
     s = x * x + y * y
     inside = (s < 1) & (s > 0)
     x, y, s = x[inside], y[inside], s[inside]
-    factor = np.sqrt(-2 * elementary.log(s, _INTEGERS) / s)
+    factor = np.sqrt(-2 * elementary.log(s, np.int64) / s)
     return np.stack([x * factor, y * factor], axis=1).reshape(-1)[:count]
-
-
-_INTEGERS: npt.NDArray[Any] = np.empty(0, np.int64)
 
 
 def _words(name: str, count: int) -> Words:

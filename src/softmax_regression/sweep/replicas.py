@@ -51,7 +51,10 @@ class ReplicaOutcome:
 
 
 class StackedSGD:
-    """The update rule `sgd.SGD` of parameters (R, ...), with a learning rate, momentum and weight decay a replica."""
+    """The update rule `sgd.SGD` of parameters (R, ...), with a learning rate, momentum and weight decay a replica.
+
+    It is no torch optimizer: to make one takes a second, for torch's compiler, which is imported then.
+    """
 
     def __init__(self, parameters: Iterable[Tensor], optimizers: Sequence[OptimizerParams]) -> None:
         self.parameters = list(parameters)
@@ -121,10 +124,7 @@ class Stack:
             if outcome.failure is None and not is_finite.all():
                 bad = int((~is_finite).nonzero()[0])
                 where = f"batch {bad + 1}" if bad < len(rates) else "after its last batch"
-                rate = rates[min(bad, len(rates) - 1)][index]
-                outcome.failure = (
-                    f"{Exact.failure} in epoch {epoch + 1}, {where}, at learning rate {rate:g}: {Exact.remedy}"
-                )
+                outcome.failure = self.exact.stopped(epoch + 1, where, rates[min(bad, len(rates) - 1)][index])
             if outcome.failure is None:
                 outcome.epochs.append(Epoch(epoch + 1, *rows[index]))
         self._keep_snapshots(epoch + 1)

@@ -47,7 +47,6 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         optimizer: OptimizerParams,
         total_epochs: int,
         steps_per_epoch: int,
-        batch_size: int,
         held_out: HeldOut,
         on_epoch: OnEpoch,
         checkpoint: Path | None,
@@ -59,7 +58,6 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.settings = optimizer
         self.total_epochs = total_epochs
         self.steps_per_epoch = steps_per_epoch
-        self.batch_size = batch_size
         self.held_out = held_out
         self.on_epoch = on_epoch
         self.checkpoint = checkpoint
@@ -91,7 +89,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
             measured.append(self.implementation.step(optimizer, stored, labels))
         losses, correct = self.implementation.measures(measured)
         if not (finite := losses.isfinite()).all():
-            bad = first_step + int((~finite).nonzero()[0]) // self.batch_size
+            bad = first_step + int((~finite).nonzero()[0]) // self.implementation.inputs.batch_size
             self._fail(f"batch {bad % self.steps_per_epoch + 1}", bad)
         self.training_sums.add(losses, correct)
 
@@ -148,10 +146,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         )
 
     def _fail(self, where: str, step: int) -> NoReturn:
-        raise RuntimeError(
-            f"{self.implementation.failure} in epoch {self.current_epoch + 1}, {where}, at learning rate "
-            f"{self._rate_of(step):g}: {self.implementation.remedy}"
-        )
+        raise RuntimeError(self.implementation.stopped(self.current_epoch + 1, where, self._rate_of(step)))
 
     def _rate_of(self, step: int) -> float:
         return learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
@@ -197,7 +192,6 @@ def fit(
         optimizer,
         settings.epochs,
         training_batches.steps_per_epoch,
-        settings.batch_size,
         what,
         on_epoch,
         last,

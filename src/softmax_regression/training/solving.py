@@ -1,13 +1,17 @@
 """One training by the solver that the params name, from a data set to an outcome."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
 from softmax_regression.data.datasets import Dataset, Examples, HeldOut
-from softmax_regression.entry import without_collecting, without_torchmetrics_extras
+from softmax_regression.entry import without_collecting
 from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.progress import Progress
@@ -30,7 +34,7 @@ def solve(
     """
     training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
-        with without_collecting(), without_torchmetrics_extras():  # seconds, which the NumPy solver does not need
+        with without_collecting(), _without_torchmetrics_extras():  # seconds, which the NumPy solver does not need
             from softmax_regression.training import lightning
     with Progress(train.epochs) as progress:
 
@@ -98,3 +102,31 @@ def _solve_full_batch(
     tensors = {"weight": solution.weight} | ({} if solution.bias is None else {"bias": solution.bias})
     arrays = {name: array.astype(np.float32) for name, array in tensors.items()}
     return Outcome(arrays, History(what, tuple(epochs)), snapshots)
+
+
+@contextmanager
+def _without_torchmetrics_extras() -> Iterator[None]:
+    """Within it SciPy, torchvision and matplotlib, where they are not loaded yet, look as if they were not installed.
+
+    Lightning imports torchmetrics, which imports whatever of them it finds, for metrics that nobody here asks for:
+    1 s of 2.4 s (measured).
+    """
+    from lightning_utilities.core import imports
+
+    extras = {"scipy", "torchvision", "matplotlib"} - set(sys.modules)
+    nowhere: Any = dict.fromkeys(extras)  # with None for a module importlib finds no such package
+    ask: Any = imports  # its own name for importlib.metadata.version
+
+    def version_of_others(name: str) -> str:
+        if name in extras:
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    sys.modules.update(nowhere)
+    ask._version = version_of_others
+    try:
+        yield
+    finally:
+        ask._version = version
+        for name in extras:
+            del sys.modules[name]
