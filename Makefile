@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui experiments test check check-arm bench lock clean
+.PHONY: help setup run ui experiments test check torture check-arm bench lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ check: setup  ## lint, types and all tests: what CI runs
 	ruff format --check .
 	mypy
 	python -m pytest -n 2
+
+torture: setup  ## type random commands, kill them, lose the store: is one experiment one run? (MINUTES, STORE, SEED)
+	@PYTHONPATH=tests python -W ignore -m torture --minutes $(or $(MINUTES),30) --store $(or $(STORE),sqlite) \
+		--seed $(or $(SEED),0) $(if $(EVERY_CALL),--every-call)
 
 check-arm: setup  ## train on an emulated ARM processor, with Debian's torch: the same digests? (needs apt, 1.2 GB)
 	@.ci/check-arm

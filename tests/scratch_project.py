@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import small_data
@@ -158,9 +159,11 @@ def write_training(
 def write_lock(root: Path) -> None:
     """Let DVC know the folders artifacts/<stage> as outputs of stages that ran just now: pipeline, lock and cache.
 
-    A stage after train depends on artifacts/train, as in the real pipeline. No DVC is started: that takes seconds.
+    metrics.json, where it is there, is one of evaluate's. A stage after train depends on artifacts/train, as in the
+    real pipeline. No DVC is started: that takes seconds.
     """
-    stages, locked = {}, {}
+    stages: dict[str, Any] = {}
+    locked: dict[str, Any] = {}
     for folder in sorted(root.glob("artifacts/*"), key=lambda path: path.name != "train"):
         deps = [] if folder.name == "train" else ["artifacts/train"]
         path = f"artifacts/{folder.name}"
@@ -171,6 +174,9 @@ def write_lock(root: Path) -> None:
             "outs": [{"path": path, "hash": "md5", "md5": md5_of_folder(folder)}],
         }
         _cache(root, folder)
+    if (metrics := root / "metrics.json").is_file():
+        stages["evaluate"]["metrics"] = [{"metrics.json": {"cache": False}}]
+        locked["evaluate"]["outs"].append({"path": "metrics.json", "hash": "md5", "md5": md5_of(metrics)})
     (root / ".dvc" / "config").touch()
     (root / ".gitignore").write_text("artifacts/\ndata/\nmlflow.db*\nmlruns/\ncheckpoints/\n.dvc/cache\n.dvc/tmp\n")
     (root / "dvc.yaml").write_text(json.dumps({"stages": stages}))  # JSON is YAML, too

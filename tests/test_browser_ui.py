@@ -64,10 +64,10 @@ def record_run(store: RunStore, folder: Path, learning_rate: float) -> str:
     found = evaluate(trained, DATASET.test, PARAMS.evaluate)
     write_evaluation(folder / "evaluate", folder / "figures", found, trained.model, DATASET.test)
     write_training_pictures(folder / "figures", trained)
-    stage_logs.log_stage(run, "evaluate", folder / "evaluate")
-    stage_logs.log_stage(run, "figures", folder / "figures")
+    stage_logs.log_output(run, folder / "evaluate")
+    stage_logs.log_output(run, folder / "figures")
     write_predictions(folder / "predict", trained.model, DATASET.test, 6)
-    stage_logs.log_stage(run, "predict", folder / "predict")
+    stage_logs.log_output(run, folder / "predict")
     assert run.finish()
     return run.run_id
 

@@ -106,6 +106,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     return project, text
 
 
+def below(project: Project) -> Project:
+    """Return the project as seen from a sub-folder of it, which is empty."""
+    folder = project.root / "notes" / "deep"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Project(folder, {"PYTHONPATH": str(project.root / "src"), **project.environment})
+
+
 @pytest.fixture
 def project(trained: tuple[Project, str], tmp_path: Path) -> Project:
     """Copy the trained project, for a test that changes it."""
@@ -157,6 +164,16 @@ def test_compare(filled: Project, tmp_path: Path) -> None:
     assert 'src="http' not in page.read_text()
 
 
+def test_compare_writes_into_the_projects_reports_or_where_it_is_told(filled: Project) -> None:
+    """From a sub-folder, too: there a path that is typed counts from the sub-folder."""
+    inside = below(filled)
+    said(inside, "compare", RATE_01, RATE_05)
+    said(inside, "compare", RATE_01, RATE_05, "--page", "page.html")
+    pages = [filled.root / "reports/compare.html", inside.root / "page.html"]
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert list(inside.root.iterdir()) == [pages[1]]
+
+
 def test_leaderboard(filled: Project) -> None:
     """`leaderboard` puts the configuration with the highest mean over its seeds, 0.96, before that with 0.90."""
     text = said(filled, "leaderboard")
@@ -174,6 +191,17 @@ def test_run(trained: tuple[Project, str]) -> None:
     assert (project.root / "artifacts/predict/first.png").is_file()
     assert f"{accuracy:.4f}" in said(project, "run")
     assert len(project.runs()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # 14 programs
+def test_a_sub_folder_is_as_good_as_the_root(project: Project) -> None:
+    """A command says the same there, does the same, and leaves nothing there."""
+    inside = below(project)
+    commands = "run", "sync", "sync HEAD", "show", "show --diff", "doctor", "leaderboard", "parity --epochs 1"
+    for command in commands:
+        assert said(inside, *command.split()) == said(project, *command.split())
+    assert list(inside.root.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -213,20 +241,28 @@ def test_doctor(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_predict(trained: tuple[Project, str], tmp_path: Path) -> None:
-    """`predict` answers for each picture with a class and its share, and draws what the model saw."""
-    project, _ = trained
-    draw_one(tmp_path / "one.png")
-    text = said(project, "predict", str(tmp_path / "one.png"), "--output", str(tmp_path / "seen"))
-    assert re.search(r"one\.png.*\d\d?\.\d%", text)
-    assert list((tmp_path / "seen").glob("one*.png"))
+def test_predict(project: Project) -> None:
+    """`predict` answers for each picture with a class and its share, and draws what the model saw.
+
+    From a sub-folder, too: there paths that are typed count from the sub-folder, and the default is the project's.
+    """
+    inside = below(project)
+    draw_one(inside.root / "one.png")
+    for options, folder in (((), project.root / "reports/pictures"), (("--output", "seen"), inside.root / "seen")):
+        text = said(inside, "predict", "one.png", *options)
+        assert re.match(r"one\.png: .*\d\d?\.\d%", text)
+        assert (folder / "one.png").is_file()
+    assert {path.name for path in inside.root.iterdir()} == {"one.png", "seen"}
 
 
 @pytest.mark.slow
 def test_sweep(project: Project) -> None:
-    """`sweep` trains a grid, writes a row a configuration and a patch, and prints the command for the best one."""
+    """`sweep` trains a grid, writes a row a configuration and a patch, and prints the command for the best one.
+
+    It is started in a sub-folder.
+    """
     values = ("optimizer.learning_rate=0.01,0.5", "data.validation_size=200", "train.epochs=2")
-    text = said(project, "sweep", *values)
+    text = said(below(project), "sweep", *values)
     assert re.search(r"dvc exp run .*optimizer\.learning_rate=0\.\d+", text)
     rows = (project.root / "reports/sweep/table.csv").read_text().splitlines()
     assert len(rows) == 1 + 2
@@ -249,8 +285,11 @@ def test_parity(trained: tuple[Project, str]) -> None:
 
 @pytest.mark.slow
 def test_ui(trained: tuple[Project, str]) -> None:
-    """`ui` prints a link that answers on this machine, and Ctrl-C ends it and its workers with exit code 0."""
-    project, _ = trained
+    """`ui` prints a link that answers on this machine, and Ctrl-C ends it and its workers with exit code 0.
+
+    It is started in a sub-folder, and leaves nothing there.
+    """
+    project = below(trained[0])
     port = free_port()
     command = [sys.executable, "-m", "softmax_regression.cli", "ui", "--port", str(port)]
     process = subprocess.Popen(
@@ -269,5 +308,6 @@ def test_ui(trained: tuple[Project, str]) -> None:
         process.kill()
         process.communicate()
     assert process.returncode == 0, errors
+    assert list(project.root.iterdir()) == []
     with closing(socket.socket()) as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,5 +1,7 @@
 """The way out of a program: one line for what a person can act on, a traceback for our own faults."""
 
+import errno
+
 import pytest
 
 from softmax_regression import entry
@@ -20,6 +22,16 @@ def test_an_error_for_people_is_one_line(error: Exception) -> None:
     with pytest.raises(SystemExit) as caught:
         failing(error)
     assert caught.value.code == "error: a b"
+
+
+def test_a_full_disk_is_told_with_the_way_out() -> None:
+    """Whatever wrote there, such as a temporary file: what to do stands behind the system's words."""
+    with pytest.raises(SystemExit) as caught:
+        failing(OSError(errno.ENOSPC, "No space left on device", "/tmp/x"))
+    assert caught.value.code == (
+        "error: [Errno 28] No space left on device: '/tmp/x'; make room on that disk, or set TMPDIR to a folder on "
+        "another for temporary files"
+    )
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:

@@ -1,18 +1,30 @@
 """Files are whole or not there; YAML and folders' digests are as DVC has them; the project's root is found."""
 
+import errno
 import hashlib
+import re
+import resource
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from dvc.utils.serialize import loads_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
+from safetensors.numpy import save_file
+from tiny_disk import FILLER, fill, tiny_disk
 
 from softmax_regression.files import (
     atomic_path,
     md5_of,
     md5_of_folder,
+    no_room,
     project_root,
     read_yaml,
     sha256_of,
@@ -28,6 +40,84 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         temporary.write_bytes((tmp_path / "absent").read_bytes())
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def save_table(path: Path) -> None:
+    """Write rows with SQLite, as MLflow does."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE rows (value BLOB)")
+        connection.execute("INSERT INTO rows VALUES (zeroblob(100000))")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(100_000)),
+        lambda path: np.zeros(100_000, np.uint8).tofile(path),
+        lambda path: torch.save(torch.zeros(25_000), path),
+        lambda path: save_file({"a": np.zeros(100_000, np.uint8)}, path),
+        save_table,
+    ],
+    ids=["bytes", "NumPy", "torch", "safetensors", "SQLite"],
+)
+def test_a_full_disk_is_told_whoever_writes(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    """The file, what it needs, what is free and the way out, in one line; the old file stays, and nothing else."""
+    with tiny_disk(tmp_path / "disk", 2**17) as disk:
+        write_atomically(disk / "a.txt", "old")
+        fill(disk, leave=40_960)
+        with (
+            pytest.raises(
+                OSError,
+                match=r"a\.txt cannot be written: it needs more than [\d,]+ bytes, and the disk is full \([\d,]+ bytes "
+                rf"are free in {disk}\); make room there, or move the project to a larger disk$",
+            ),
+            atomic_path(disk / "a.txt") as temporary,
+        ):
+            write(temporary)
+        assert (disk / "a.txt").read_text() == "old"
+        assert {path.name for path in disk.iterdir()} - {FILLER} == {"a.txt"}
+
+
+def test_a_file_larger_than_may_be_is_told(tmp_path: Path) -> None:
+    """A limit of the system ends a write as a full disk does, on any machine; the size is told where it is known."""
+    path = tmp_path / "a.txt"
+    write_atomically(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # Python ignores the signal that would come
+    try:
+        with pytest.raises(OSError, match=r"a\.txt cannot be written: it needs 100,000 bytes, and a file may not be"):
+            write_atomically(path, bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is the fuller one, it is named, with its own way out."""
+    with tiny_disk(tmp_path / "disk", 2**17) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        words = no_room(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    free = rf"\(131,072 bytes are free in {disk}\)"
+    assert re.fullmatch(rf"the disk is full {free}; make room there, or set TMPDIR to a folder on a larger disk", words)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full ("),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "your quota is used up ("),
+        (sqlite3.OperationalError("database or disk is full"), "the disk is full ("),
+        (OSError("91968 requested and 28656 written"), "the disk is full ("),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "the disk is full ("),
+        (OSError(errno.EACCES, "Permission denied"), ""),
+        (ValueError("a bug"), ""),
+    ],
+)
+def test_no_room_is_told_from_other_errors(tmp_path: Path, error: Exception, words: str) -> None:
+    """By the system's number, or by the words of those who give none; any other error is nobody's lack of room."""
+    assert no_room(error, tmp_path).startswith(words)
+    assert bool(no_room(error, tmp_path)) == bool(words)
 
 
 def test_a_write_replaces_the_file_and_is_readable_by_others(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_the_committed_params_are_the_books_recipe() -> None:
         ("download.timeout", 0, "download.timeout: input should be greater than 0; found 0"),
         ("data.sources", {}, "unknown key data.sources; did you mean download.sources?"),
         ("download.make_classification.n_classes", 1, "n_classes: input should be greater than or equal to 2; found 1"),
+        ("evaluate.on_failed_check", "warn", "on_failed_check: input should be 'record' or 'stop'; found 'warn'"),
         ("predict.count", 65, "predict.count: input should be less than or equal to 64; found 65"),
     ],
 )  # fmt: skip

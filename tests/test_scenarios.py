@@ -213,6 +213,7 @@ def test_a_teammate_goes_on_with_pulled_outputs(project: Project, tmp_path: Path
         "outputs.train",
         "outputs.evaluate",
         "outputs.figures",
+        "outputs.metrics.json",
         "outputs.predict",
     }
 
@@ -395,6 +396,30 @@ def test_without_a_source_the_run_falls_back_to_digits(tmp_path: Path) -> None:
         assert f"{run.name}\n" in printed
         assert run.params["data.name"] == "digits"
         assert (project.root / "reports/offline-digits/artifacts/predict/first.png").is_file()
+
+
+def test_a_check_that_fails_is_a_finding_or_a_gate(project: Project) -> None:
+    """DVC keeps the experiment, all stages run, the run says what failed; with `stop` the same is said and it fails."""
+    project.set("fashion_mnist:\n      max_train_loss", "digits:\n      max_train_loss")
+    project.commit()
+    text = project.dvc("exp", "run", "-S", "optimizer.learning_rate=0.0001", "-n", "slow")
+    (line,) = [line for line in text.splitlines() if line.startswith("closing checks failed: train loss: found 2.")]
+    (kept,) = project.dvc("exp", "list", "--name-only").split()
+    assert kept == "slow"
+    assert project.git("status", "--porcelain").split() == ["M", "dvc.lock", "M", "metrics.json", "M", "params.yaml"]
+    (run,) = [run for run in project.runs() if run.dvc_experiment == "slow"]
+    assert run.live
+    assert line == f"closing checks failed: {run.tags['checks.failed']}; the result is recorded all the same"
+    assert "- train loss: found 2." in run.tags["mlflow.note.content"]
+    assert "outputs.predict" in run.tags
+    project.set("on_failed_check: record", "on_failed_check: stop")
+    text = project.dvc("repro", fails=True)
+    assert [found for found in text.splitlines() if found.startswith("error: ")] == [f"error: {line}"]
+    assert "predict" not in text
+    project.set("learning_rate: 0.0001", "learning_rate: 1.0")
+    project.set("max_train_loss: 0.5", "max_train_loss: null")
+    project.dvc("repro")
+    assert project.runs()[-1].tags["checks.failed"] == "none"
 
 
 _ENTRY = '    "digits": Entry('

@@ -8,6 +8,7 @@ from pathlib import Path
 from softmax_regression import entry
 from softmax_regression.files import project_root
 
+REPORTS = "reports"
 NAMES = "a run's name or id, a DVC experiment, a commit, HEAD, workspace or best"
 
 
@@ -49,14 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
     compare = command("compare", _compare, "say whether runs really differ, as text and as a page")
     compare.add_argument("runs", nargs="+", metavar="RUN", help=NAMES)
-    compare.add_argument("--page", type=Path, default=Path("reports/compare.html"), help="where to write the page")
+    compare.add_argument("--page", type=Path, help="file for the page (default: reports/compare.html in the project)")
     leaderboard = command("leaderboard", _leaderboard, "rank configurations by a metric, their seeds together")
     leaderboard.add_argument("--metric", default="final/test_accuracy")
     leaderboard.add_argument("--top", type=int, default=20)
     predict = command("predict", _predict, "classify your own pictures (PNG, JPEG)")
     predict.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--run", default="workspace", help=f"whose model answers: {NAMES} (default: workspace)")
-    predict.add_argument("--output", type=Path, default=Path("reports/pictures"), help="folder for what the model saw")
+    predict.add_argument("--output", type=Path, help="folder for drawings (default: reports/pictures in the project)")
     parity = command("parity", _parity, "compare the hand-coded training with the library's, epoch by epoch")
     parity.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parity.add_argument("--epochs", type=int, help="default: as in params.yaml")
@@ -108,7 +109,7 @@ def _sweep(root: Path, options: argparse.Namespace) -> None:
 
     axes = [parse_axis(text) for text in options.axes]
     configurations = plan(load_params(root / "params.yaml"), axes, options.random, options.draw_seed)
-    print(run_sweep(root, configurations, options.seeds, root / "reports" / "sweep"))
+    print(run_sweep(root, configurations, options.seeds, root / REPORTS / "sweep"))
 
 
 def _compare(root: Path, options: argparse.Namespace) -> None:
@@ -118,7 +119,7 @@ def _compare(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.tracking.run_store import RunStore
 
     found = compare(RunStore.open(root), root, options.runs)
-    page = write_page(found, options.page)
+    page = write_page(found, options.page or root / REPORTS / "compare.html")
     print(compare_text(found))
     print(f"the same with curves and images: {page}")
 
@@ -133,7 +134,8 @@ def _leaderboard(root: Path, options: argparse.Namespace) -> None:
 def _predict(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.predict import predict_pictures
 
-    for line in predict_pictures(root, options.pictures, options.run, options.output):
+    output = options.output or root / REPORTS / "pictures"
+    for line in predict_pictures(root, options.pictures, options.run, output):
         print(line, flush=True)
 
 

@@ -1,5 +1,6 @@
 """The way in and out of a program: errors as one line, and a quick exit."""
 
+import errno
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        todo = "; make room on that disk, or set TMPDIR to a folder on another for temporary files" if full else ""
+        sys.exit(f"error: {' '.join(str(error).split())}{todo}")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)

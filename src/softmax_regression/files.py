@@ -5,37 +5,71 @@ params.yaml means the same to DVC and to the stages: `1e-3` is 0.001, `010` is 1
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The same as SQLite, NumPy, safetensors and the zip writer of torch.save say it, which give no number.
+_NO_ROOM_IN_WORDS = re.compile(r"disk is full|requested and \d+ written|No space left on device|unexpected pos \d")
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, size: int = 0) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` on success, remove it on error.
 
-    The folder is made if it is missing. Readers see the old file or the new one, never a part.
+    The folder is made if it is missing. Readers see the old file or the new one, never a part. `size`: in bytes, if it
+    is known. Raises OSError, which says how much is needed and how much is free, where there is no room for the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}{path.suffix}")
-    temporary.touch()  # with the permissions of an ordinary new file, whoever writes it
     try:
+        temporary.touch()  # with the permissions of an ordinary new file, whoever writes it
         yield temporary
         temporary.replace(path)
+    except Exception as error:
+        written = temporary.stat().st_size if temporary.exists() else 0
+        temporary.unlink(missing_ok=True)  # before the free room is looked up
+        if full := no_room(error, path.parent):
+            needed = f"{size:,}" if size else f"more than {written:,}"
+            raise OSError(f"{path} cannot be written: it needs {needed} bytes, and {full}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def no_room(error: BaseException, folder: Path) -> str:
+    """Return what to say where `error` means that there is no room in `folder`; nothing for any other error.
+
+    Libraries write temporary files on the way there, so that it may be their disk that is full.
+    """
+    code = getattr(error, "errno", None)
+    if code not in _NO_ROOM and not _NO_ROOM_IN_WORDS.search(str(error)):
+        return ""
+    if code == errno.EFBIG:
+        return "a file may not be that large here; raise the limit (`ulimit -f`), or move the project to another disk"
+    full = "your quota is used up" if code == errno.EDQUOT else "the disk is full"
+    disks = {path.stat().st_dev: path for path in (Path(tempfile.gettempdir()), folder)}  # one path a disk
+    free, place = min((shutil.disk_usage(path).free, path) for path in disks.values())
+    way = "move the project to" if place == folder else "set TMPDIR to a folder on"
+    return f"{full} ({free:,} bytes are free in {place}); make room there, or {way} a larger disk"
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path` in one step."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    content = content.encode() if isinstance(content, str) else content
+    with atomic_path(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

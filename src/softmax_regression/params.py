@@ -103,9 +103,10 @@ class ClosingChecks(_Section):
 
 
 class EvaluateParams(_Section):
-    """The closing checks by data set; a data set without an entry has none."""
+    """The closing checks by data set (one without an entry has none), and whether one that fails stops the pipeline."""
 
     checks: dict[str, ClosingChecks]
+    on_failed_check: Literal["record", "stop"]
 
 
 class PredictParams(_Section):

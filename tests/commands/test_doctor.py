@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -116,21 +118,59 @@ def test_outputs_without_a_store_are_wrong(root: Path) -> None:
 
 
 def test_runs_are_held_against_the_outputs_of_each_state(tmp_path: Path, alone: pytest.MonkeyPatch) -> None:
-    """A run that lacks a stage, a state without a run and a dead run are wrong, each with the command that helps."""
+    """A run that lacks a stage, and a state without a run, are wrong, each with the command that helps."""
     root = filled_project(tmp_path)
     (root / "artifacts/predict").mkdir()
     (root / "artifacts/predict/first.png").write_text("")
     write_lock(root)
     assert line_of(root, "runs of workspace") == (
-        "WRONG  runs of workspace: its run small lr0.1 b10 e3 s1 lacks train, predict"
+        "WRONG  runs of workspace: its run small lr0.1 b10 e3 s1 lacks artifacts/train, artifacts/predict"
         " -> fix it: `softmax-regression sync workspace`"
     )
-    store = RunStore.open(root)
-    run = store.start_run("dead", "c", {})
-    host, boot, _, _ = processes.identity().split()
-    store.set_tags(run.run_id, {processes.TAG: f"{host} {boot} 999999999 1"})  # above the largest process number
-    assert line_of(root, "dead runs").startswith("WRONG  dead runs: dead: RUNNING, but their processes have ended")
     write_training(root / "artifacts/train")
     write_lock(root)
     assert line_of(root, "runs of workspace").startswith("WRONG  runs of workspace: it has no run -> fix it: ")
-    assert store.existing(run.run_id).status == "RUNNING"  # the doctor changes nothing
+
+
+def test_a_state_that_nobody_has_is_a_finding(tmp_path: Path, alone: pytest.MonkeyPatch) -> None:
+    """As in a fresh clone, where dvc.lock names outputs that were never pulled; so is a live run that was deleted."""
+    root = filled_project(tmp_path)
+    store = RunStore.open(root)
+    write_training(root / "artifacts/train")
+    write_lock(root)
+    for folder in (".dvc/cache", "artifacts"):
+        shutil.rmtree(root / folder)
+    run = store.runs()[-1]
+    again = store.start_run("again", run.config_key, {})
+    again.finish(key=run.key)
+    store.mlflow.delete_run(run.run_id)
+    text, well = doctor(root)
+    assert not well
+    assert "WRONG  live runs: a run was deleted or restored" in text
+    assert re.search(r"WRONG  runs of workspace: none is known: DVC does not have .*\n +fix it: `dvc pull`", text)
+
+
+def test_dead_runs_are_named_and_ended(tmp_path: Path, alone: pytest.MonkeyPatch) -> None:
+    """Of this machine when the process is gone, of others when they are silent; who may be writing is only named."""
+    root = filled_project(tmp_path)
+    store = RunStore.open(root)
+    host, boot, _, _ = processes.identity().split()
+    writers = {
+        "dead": (f"{host} {boot} 999999999 1", 0),  # above the largest process number
+        "silent": ("elsewhere boot 1 2", 3600),
+        "busy": ("elsewhere boot 1 2", 65),
+        "mine": (processes.identity(), 3600),
+    }
+    runs = [store.start_run(name, name, {}) for name in writers]
+    for run, (writer, seconds) in zip(runs, writers.values(), strict=True):
+        seen = str(int((time.time() - seconds) * 1000))
+        store.set_tags(run.run_id, {processes.TAG: writer, processes.SEEN: seen})
+    text, _ = doctor(root)
+    lines = [line for line in text.splitlines() if "dead run: " in line or "running: " in line]
+    assert sorted(re.sub(r"since .* UTC|\d+ s ago", "X", line) for line in lines) == [
+        "ok     dead run: dead: its process is gone (process 999999999 has ended), so it is KILLED now",
+        "ok     dead run: silent: its process is gone (no sign of life X, 10 minutes are allowed), so it is KILLED now",
+        "ok     running: busy, on another machine or in another container, gave a sign of life X",
+    ]
+    assert [store.existing(run.run_id).status for run in runs] == ["KILLED", "KILLED", "RUNNING", "RUNNING"]
+    assert "dead run" not in doctor(root)[0]

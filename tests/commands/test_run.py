@@ -73,7 +73,7 @@ def test_the_fall_back_always_asks_dvc(
     """An experiment in a temporary workspace, its predecessor removed: whether it must run is for DVC to know."""
     commit(root)
     monkeypatch.setattr(run, "summary", lambda root, outputs: f"summary of {outputs.relative_to(root)}")
-    monkeypatch.setattr(states.State, "copy_outputs", lambda state, folder: folder.mkdir(parents=True))
+    monkeypatch.setattr(states.State, "copy_outputs", lambda state, folder, paths: folder.mkdir(parents=True))
     monkeypatch.setattr(states, "at", lambda root, name: states.State(name, root))
     asked = ["exp", "run", "--temp", "--name", "offline-digits", "--set-param", "data.name=digits"]
     assert run.run(root) == "summary of reports/offline-digits"
@@ -128,11 +128,18 @@ def test_what_dvc_restored_is_filled_in_and_a_lost_store_stops_nothing(
 
 
 def test_the_summary_names_the_result_and_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data set, accuracy with its interval, run, picture, and how to see the runs; without a run, what fills it in."""
+    """Data set, accuracy with its interval, failed checks if any, run, picture, how to see the runs.
+
+    Without a run, what fills it in.
+    """
     root = filled_project(tmp_path)
     figures = {"test_accuracy": 0.79, "test_accuracy_low": 0.74, "test_accuracy_high": 0.83}
     (root / "artifacts/evaluate").mkdir()
-    (root / "artifacts/evaluate/findings.json").write_text(json.dumps({"metrics": figures}))
+    findings = root / "artifacts/evaluate/findings.json"
+    failed = "train loss: found 0.6, wanted below 0.5"
+    findings.write_text(json.dumps({"metrics": figures, "tags": {"checks.failed": failed}}))
+    assert f"\nchecks failed: {failed}\n" in run.summary(root, root)
+    findings.write_text(json.dumps({"metrics": figures, "tags": {"checks.failed": "none"}}))
     assert run.summary(root, root).splitlines() == [
         "data set:      small",
         "test accuracy: 0.7900 (95% interval 0.7400 to 0.8300)",

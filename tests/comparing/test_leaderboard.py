@@ -119,7 +119,7 @@ def test_a_store_without_finished_runs_says_what_to_do() -> None:
     """Before the first run has finished there is nothing to rank."""
 
     class Running:
-        def runs(self) -> list[RunRecord]:
+        def settled_runs(self) -> list[RunRecord]:
             return [RunRecord("id", "name", "RUNNING", 0, None, {}, {"final/test_accuracy": 1.0}, {})]
 
     with pytest.raises(ValueError, match="the store holds no finished run yet; `dvc repro` makes one"):

@@ -22,7 +22,7 @@ from softmax_regression.params import EvaluateParams, Params, flatten, load_para
 from softmax_regression.plots import quality
 
 PARAMS: Params = load_params(Path(__file__).parents[2] / "params.yaml")
-NO_CHECKS = EvaluateParams(checks={})
+NO_CHECKS = EvaluateParams(checks={}, on_failed_check="record")
 # Two features, two classes: class 1 where the second is larger. The logits are 10 times the features.
 MODEL = Model({"weight": np.eye(2, dtype=np.float32) * 10}, "made", ("left", "right"), (2,), 1.0)
 EXAMPLES = Examples(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]), np.array([0, 1, 1, 1], dtype=np.uint8))
@@ -120,15 +120,19 @@ def findings(folder: Path, found: Evaluation) -> dict[str, Any]:
 
 def test_the_findings_are_what_a_run_shows(tmp_path: Path) -> None:
     """findings.json holds the numbers of metrics.json, what tags, summary and notes say, and nothing else."""
-    found = replace(evaluated(), failed=("train loss: found 0.6, wanted below 0.5",))
+    found = replace(evaluated(), failed=("train loss: found 0.6, wanted below 0.5", "another check"))
     content = findings(tmp_path, found)
     assert set(content) == {"metrics", "tags", "summary", "notes"}
     assert content["metrics"] == json.loads(metrics_json(found))
-    assert content["tags"] == {"reference.bands": "do not apply", "reference.leak": "false"}
+    assert content["tags"] == {
+        "reference.bands": "do not apply",
+        "reference.leak": "false",
+        "checks.failed": "train loss: found 0.6, wanted below 0.5; another check",
+    }
     assert content["summary"] == (
         "**Test accuracy 0.7500** (95% interval 0.3006 to 0.9544), test loss 2.5000, train accuracy 0.9000"
     )
-    assert content["notes"] == [*found.bands.words, "train loss: found 0.6, wanted below 0.5"]
+    assert content["notes"] == [*found.bands.words, *found.failed]
 
 
 @pytest.mark.parametrize(("changes", "bands"), [({}, "outside"), ({"optimizer__momentum": 0.9}, "do not apply")])
@@ -138,7 +142,8 @@ def test_a_leak_is_flagged_whatever_the_recipe(tmp_path: Path, changes: dict[str
     found = evaluate(trained(replace(MODEL, data="fashion_mnist"), **changes), perfect, NO_CHECKS)
     assert found.bands.leak
     assert found.words[0].startswith("LEAK")
-    assert findings(tmp_path, found)["tags"] == {"reference.bands": bands, "reference.leak": "true"}
+    tags = {"reference.bands": bands, "reference.leak": "true", "checks.failed": "none"}
+    assert findings(tmp_path, found)["tags"] == tags
 
 
 def test_a_model_with_hidden_layers_is_no_leak() -> None:
@@ -155,7 +160,7 @@ def test_a_model_with_hidden_layers_is_no_leak() -> None:
 def test_closing_checks_are_those_of_the_data_set() -> None:
     """The bounds of params.yaml hold for the data set that they name, and a data set without any has none."""
     bounds = PARAMS.evaluate.checks["fashion_mnist"].model_copy(update={"max_train_loss": 0.3})
-    checks = EvaluateParams(checks={"fashion_mnist": bounds})
+    checks = EvaluateParams(checks={"fashion_mnist": bounds}, on_failed_check="record")
     assert evaluate(trained(), EXAMPLES, checks).failed == ()
     found = evaluate(trained(replace(MODEL, data="fashion_mnist")), EXAMPLES, checks)
     assert found.failed == ("train loss: found 0.4, wanted below 0.3",)
@@ -187,7 +192,7 @@ model = Model({"weight": weight}, "made", tuple("abcdefghij"), (28, 28), 255.0)
 history = History("test", tuple(Epoch(n, 1 / n, 1 - 1 / n, 1.1 / n, 1 - 1.1 / n, 0.1) for n in range(1, 4)))
 params = flatten(load_params(Path(sys.argv[2]).parent / "params.yaml"))
 trained = Trained(Experiment(params, {}), model, history, {0: weight / 2, 3: weight})
-found = evaluate(trained, examples, EvaluateParams(checks={}))
+found = evaluate(trained, examples, EvaluateParams(checks={}, on_failed_check="record"))
 write_evaluation(folder, folder / "figures", found, model, examples)
 write_training_pictures(folder / "figures", trained)
 (folder / "metrics.json").write_text(metrics_json(found))

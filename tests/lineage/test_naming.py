@@ -199,7 +199,7 @@ def test_the_state_of_a_run_is_found_without_looking_into_others(
     """DVC's view of a state takes its time: it is opened where dvc.lock has the digest that the run recorded."""
     store, root = copy
     run = next(run for run in store.runs() if run.name == RATE_09)
-    store.set_tags(run.run_id, {"outputs.train": at(root, "bare-dogs").outputs["train"]})
+    store.set_tags(run.run_id, {"outputs.train": at(root, "bare-dogs").outputs["artifacts/train"]})
     opened: list[str] = []
     files = State._files
 

@@ -73,10 +73,11 @@ def test_outputs_are_those_of_one_training(tmp_path: Path) -> None:
         write_stages(tmp_path, stages)
         return workspace(tmp_path).outputs
 
-    assert outputs(lock()) == {"train": "1.dir", "evaluate": "2.dir", "predict": "3.dir"}
-    assert set(outputs(lock(evaluated="0.dir"))) == {"train", "predict"}
+    assert outputs(lock()) == {"artifacts/train": "1.dir", "artifacts/evaluate": "2.dir", "artifacts/predict": "3.dir"}
+    assert set(outputs(lock(evaluated="0.dir"))) == {"artifacts/train", "artifacts/predict"}
     new = {"deps": [{"path": "artifacts/train", "md5": "1.dir"}], "outs": [{"path": "artifacts/explain", "md5": "4"}]}
-    assert list(outputs({"explain": new, **lock()})) == ["train", "explain", "evaluate", "predict"]
+    names = [Path(path).name for path in outputs({"explain": new, **lock()})]
+    assert names == ["train", "explain", "evaluate", "predict"]
     assert outputs({}) == {}
 
 
@@ -91,7 +92,7 @@ def test_a_digest_is_looked_up_by_stage_and_path(root: Path) -> None:
 
 def test_the_workspace_is_its_lock_file(root: Path) -> None:
     """No dvc.lock, an empty one, or one torn by a merge conflict, is a state without outputs."""
-    assert workspace(root).outputs["train"] == "1.dir"
+    assert workspace(root).outputs["artifacts/train"] == "1.dir"
     for text in ("<<<<<<< HEAD\n: [\n", "", "words", "schema: '2.0'\n"):
         (root / "dvc.lock").write_text(text)
         assert workspace(root).outputs == {}
@@ -140,9 +141,9 @@ def test_outputs_come_from_the_workspace_or_from_the_cache(
         shutil.rmtree(root / "artifacts")
     state = at(root, name)
     assert state.experiment == experiment
-    state.copy_outputs(tmp_path / "copy")
+    state.copy_outputs(tmp_path / "copy", state.outputs)
     assert (tmp_path / "copy/artifacts/evaluate/figures/a.txt").read_text() == "evaluated"
-    assert md5_of_folder(tmp_path / "copy/artifacts/train") == state.outputs["train"]
+    assert md5_of_folder(tmp_path / "copy/artifacts/train") == state.outputs["artifacts/train"]
 
 
 def test_outputs_that_were_changed_or_are_not_there_are_an_error(real: tuple[Path, Experiment], tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_outputs_that_were_changed_or_are_not_there_are_an_error(real: tuple[Pat
     root, _ = real
     (root / "artifacts/evaluate/figures/a.txt").write_text("edited")
     with pytest.raises(RuntimeError, match=r"artifacts/evaluate is not what dvc\.lock says: run `dvc repro`"):
-        workspace(root).copy_outputs(tmp_path / "copy")
+        workspace(root).copy_outputs(tmp_path / "copy", ["artifacts/evaluate"])
     shutil.rmtree(root / "artifacts")
     shutil.rmtree(root / ".dvc/cache")
     for state in (workspace(root), at(root, "HEAD")):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from PIL import Image
 from scratch_project import CURVES, commit, git, write_lock, write_training
 
 from softmax_regression.artifacts.experiment import digest as digest_of
@@ -15,6 +16,7 @@ from softmax_regression.artifacts.experiment import read_experiment
 from softmax_regression.artifacts.outcome import History
 from softmax_regression.lineage import states
 from softmax_regression.lineage import sync as module
+from softmax_regression.lineage.naming import resolve
 from softmax_regression.lineage.provenance import config_key
 from softmax_regression.lineage.restore import RESTORE_LOCK
 from softmax_regression.lineage.sync import NOTHING_TO_DO, lacking, sync
@@ -60,8 +62,8 @@ def test_a_missing_run_is_rebuilt_from_the_outputs_of_all_stages(project: Path) 
     assert run.live
     assert run.key == read_experiment(project / "artifacts/train/experiment.json").key
     assert run.tags["experiment.restored"] == "true"
-    held = {stage_logs.outputs_tag(stage): digest for stage, digest in states.workspace(project).outputs.items()}
-    assert run.tags.items() >= {**held, "reference.leak": "false"}.items()
+    assert run.tags["reference.leak"] == "false"
+    assert run.outputs == {Path(path).name: digest for path, digest in states.workspace(project).outputs.items()}
     assert run.metrics["final/test_accuracy"] == 0.5
     assert {"model.safetensors", "evaluation", "predictions"} <= set(store.artifacts(run.run_id))
     assert list(sync(project)) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
@@ -75,12 +77,12 @@ def test_a_stage_that_was_not_recorded_is_added(project: Path) -> None:
     (before,) = store.runs()
     assert lacking(store, states.workspace(project)) == (before, [])
     write_late_stages(project, shown="nine images")
-    assert lacking(store, states.workspace(project)) == (before, ["predict"])
+    assert lacking(store, states.workspace(project)) == (before, ["artifacts/predict"])
     assert lacking(store, states.at(project, "HEAD")) == (before, [])  # it shares the run and holds its own grids
-    assert list(sync(project)) == [f"workspace: {before.name} ({before.run_id[:8]}): added predict"]
+    assert list(sync(project)) == [f"workspace: {before.name} ({before.run_id[:8]}): added artifacts/predict"]
     (after,) = store.runs()
     assert (after.run_id, after.end_time, after.live) == (before.run_id, before.end_time, True)
-    assert after.tags["outputs.predict"] == states.workspace(project).outputs["predict"]
+    assert after.tags["outputs.predict"] == states.workspace(project).outputs["artifacts/predict"]
 
 
 def test_a_stage_that_nobody_here_knows_is_recorded_too(project: Path) -> None:
@@ -115,6 +117,102 @@ def test_experiments_of_dvcs_are_rebuilt_and_linked(project: Path) -> None:
     assert runs["5"].name.endswith("[other]")
 
 
+def test_nothing_is_missing_where_mlflow_has_the_run(project: Path) -> None:
+    """After `dvc gc`, or in a clone that uses the same server, a state without files is complete, and can be shown."""
+    list(sync(project))
+    (run,) = RunStore.open(project).runs()
+    shutil.rmtree(project / ".dvc/cache")
+    shutil.rmtree(project / "artifacts")
+    for name in ("workspace", "HEAD"):
+        assert list(sync(project, [name])) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
+        assert resolve(RunStore.open(project), project, name).record == run
+
+
+def test_files_deleted_without_their_database_come_back(project: Path) -> None:
+    """Where mlruns/ alone is gone, each run of a state gets its files and its model again, and nothing twice."""
+    (project / "artifacts/evaluate/series/weights").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(project / "artifacts/evaluate/series/weights/1.png")
+    write_lock(project)
+    list(sync(project))
+    before = files_of(project / "mlruns")
+    assert len([name for name in before if "/images/" in name]) == 2
+    shutil.rmtree(project / "mlruns")
+    (line,) = sync(project)
+    assert line.endswith("added artifacts/train, artifacts/evaluate, artifacts/predict")
+    assert files_of(project / "mlruns") == before
+    (run,) = RunStore.open(project).runs()
+    assert run.live
+    assert list(sync(project)) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
+
+
+def files_of(folder: Path) -> set[str]:
+    """Return the paths of the files in a folder, without locks."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file()}
+
+
+def test_metrics_that_were_edited_are_not_recorded(project: Path) -> None:
+    """After a wipe, metrics.json counts only if it is what dvc.lock says; a run has it, and its digest."""
+    (project / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    write_lock(project)
+    (project / "metrics.json").write_text('{"test_accuracy": 0.9999}')
+    lines: list[str] = []
+    with pytest.raises(RuntimeError, match="1 of the states"):
+        lines.extend(sync(project, ["workspace"]))
+    assert lines == ["workspace: not synced: metrics.json is not what dvc.lock says: run `dvc repro`"]
+    assert RunStore.open(project).runs() == []
+    (project / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    list(sync(project, ["workspace"]))
+    (run,) = RunStore.open(project).runs()
+    assert run.outputs["metrics.json"] == states.workspace(project).outputs["metrics.json"]
+    assert "metrics.json" in RunStore.open(project).artifacts(run.run_id)
+
+
+def test_a_figure_that_comes_back_is_the_runs_again(project: Path) -> None:
+    """Evaluated otherwise, and undone: DVC restores the outputs, and the run's latest values are theirs."""
+    for accuracy in (0.5, 0.6, 0.5):
+        path = project / "artifacts/evaluate/findings.json"
+        path.write_text(path.read_text().replace("0.5", str(accuracy)).replace("0.6", str(accuracy)))
+        write_lock(project)
+        list(sync(project, ["workspace"]))
+        (run,) = RunStore.open(project).runs()
+        assert run.metrics["final/test_accuracy"] == accuracy
+
+
+def test_a_repetition_takes_the_place_of_a_deleted_run(project: Path) -> None:
+    """The complete run deleted in MLflow: its repetition is live and completed; restored, it is live again."""
+    list(sync(project))
+    store = RunStore.open(project)
+    (first,) = store.runs()
+    again = store.start_run("again", first.config_key, {})
+    stage_logs.log_training(again, project / "artifacts/train")
+    again.finish(key=first.key)
+    store.mlflow.delete_run(first.run_id)
+    assert [run.live for run in store.settled_runs()] == [True]
+    lines = list(sync(project))
+    assert lines[0].endswith("added artifacts/evaluate, artifacts/predict")
+    assert lines[1:] == [f"again #2 ({again.run_id[:8]}): live again"]
+    assert store.existing(again.run_id).live
+    store.mlflow.restore_run(first.run_id)
+    assert [run.run_id for run in store.settled_runs() if run.live] == [first.run_id]
+    assert list(sync(project)) == [f"again #2 ({again.run_id[:8]}): no longer live"]
+    assert store.existing(first.run_id).tags["experiment.reproduced"].startswith("1 time, last on 20")
+    assert list(sync(project)) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
+
+
+def test_a_rebuilt_run_gives_way_to_the_one_it_replaced(project: Path) -> None:
+    """Deleted, rebuilt by sync, then restored in MLflow: one is live, and nothing was reproduced."""
+    list(sync(project))
+    store = RunStore.open(project)
+    (first,) = store.runs()
+    store.mlflow.delete_run(first.run_id)
+    (line,) = sync(project)
+    assert line.endswith("restored")
+    store.mlflow.restore_run(first.run_id)
+    list(sync(project))
+    assert [run.run_id for run in store.runs() if run.live] == [first.run_id]
+    assert not store.existing(first.run_id).tags.get("experiment.reproduced")
+
+
 @pytest.mark.parametrize("named_by", ["name", "id", "key", "commit"])
 def test_a_state_can_be_named_by_its_run(project: Path, named_by: str) -> None:
     """What names a run elsewhere names here the outputs that it came of."""
@@ -124,7 +222,7 @@ def test_a_state_can_be_named_by_its_run(project: Path, named_by: str) -> None:
     store.mlflow.delete_tag(run.run_id, "outputs.evaluate")
     refs = {"name": run.name, "id": run.run_id, "key": run.key, "commit": git(project, "rev-parse", "HEAD")}
     (line,) = sync(project, [refs[named_by]])
-    assert line.endswith("added evaluate")
+    assert line.endswith("added artifacts/evaluate")
 
 
 def test_a_state_without_its_files_does_not_stop_the_others(project: Path) -> None:
@@ -142,7 +240,7 @@ def test_a_state_without_its_files_does_not_stop_the_others(project: Path) -> No
 def test_folders_that_dvc_does_not_have_are_an_error(project: Path) -> None:
     """Where the cache has experiment.json and not the rest, as after an interrupted pull, that is said in a line."""
     store = RunStore.open(project)
-    digest = states.workspace(project).outputs["evaluate"]
+    digest = states.workspace(project).outputs["artifacts/evaluate"]
     (project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
     shutil.rmtree(project / "artifacts/evaluate")
     lines: list[str] = []
@@ -161,7 +259,7 @@ def test_a_dead_run_is_ended_and_a_cut_off_one_completed(project: Path) -> None:
     host, boot, _, _ = processes.identity().split()
     store.set_tags(run.run_id, {processes.TAG: f"{host} {boot} 999999999 1"})  # above the largest process number
     assert list(sync(project)) == [
-        "small: its process is gone, so it is KILLED now",
+        "small: its process is gone (process 999999999 has ended), so it is KILLED now",
         f"workspace: small ({run.run_id[:8]}): restored",
     ]
     (found,) = store.runs()
@@ -190,9 +288,11 @@ def test_outputs_of_version_0_1_are_known_by_the_key_with_their_code(project: Pa
     write_late_stages(project)
     old = states.workspace(project).outputs
     store = RunStore.open(project)
-    run = store.start_run("old", "c", {}, {"outputs.train": old["train"], "outputs.evaluate": old["evaluate"]})
-    run.set_tags({"outputs.predict.first_6": old["predict"]})
+    tags = {"outputs.train": old["artifacts/train"], "outputs.evaluate": old["artifacts/evaluate"]}
+    run = store.start_run("old", "c", {}, tags | {"outputs.predict.first_6": old["artifacts/predict"]})
+    for place in ("experiment.json", "evaluation/predictions.csv", "predictions/first.png"):
+        run.log_text(text, place)
     assert run.finish(key=digest_of(text))
-    assert list(sync(project, ["workspace"])) == [f"workspace: old ({run.run_id[:8]}): added predict"]
+    assert list(sync(project, ["workspace"])) == [f"workspace: old ({run.run_id[:8]}): added artifacts/predict"]
     assert list(sync(project, ["workspace"])) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
     assert len(store.runs()) == 1

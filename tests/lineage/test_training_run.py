@@ -119,11 +119,15 @@ def test_a_start_that_fails_leaves_nothing_behind(experiment: Experiment, here: 
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_checkpoint_leads_back_to_its_run(store: RunStore, experiment: Experiment, resume: bool) -> None:
-    """What left a checkpoint is gone on with, unless train.resume is false: then there is a second attempt."""
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_killed_training_goes_on_in_its_run(
+    store: RunStore, experiment: Experiment, resume: bool, checkpoint: bool
+) -> None:
+    """With a checkpoint and without one yet, unless train.resume is false: then there is a second attempt."""
     with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True) as first:
         assert first.checkpoint is not None
-        (first.checkpoint / "last.ckpt").touch()
+        if checkpoint:
+            (first.checkpoint / "last.ckpt").touch()
         first.on_epoch(FIRST)
         raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=resume) as second:
@@ -134,6 +138,64 @@ def test_a_checkpoint_leads_back_to_its_run(store: RunStore, experiment: Experim
     points = store.history(first.run.run_id, ["curves/train_loss"])["curves/train_loss"]
     assert points == ([(1, 1.0), (2, 0.5)] if resume else [(1, 1.0)])
     assert len(attempts(store, experiment)) == (1 if resume else 2)
+
+
+def test_a_training_killed_while_its_run_starts_goes_on_in_it(
+    store: RunStore, experiment: Experiment, here: pytest.MonkeyPatch
+) -> None:
+    """Whatever kills it after the store has made the run: the next start finds it."""
+
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with here.context() as patch:
+        patch.setattr(RunStore, "log_batch", die)
+        with pytest.raises(SystemExit), TrainingRun(experiment, resume=True):
+            pytest.fail("it has begun")
+    (begun,) = attempts(store, experiment)
+    with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True) as second:
+        assert second.run.run_id == begun.run_id
+        raise KeyboardInterrupt
+    (run,) = attempts(store, experiment)
+    assert run.params["optimizer.learning_rate"] == "0.1"
+
+
+def test_a_run_that_was_deleted_is_none(store: RunStore, experiment: Experiment) -> None:
+    """Killed, its run deleted in MLflow: the next start goes on from the checkpoint, in a new run."""
+    first = killed(experiment)
+    store.mlflow.delete_run(first.run.run_id)
+    with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True) as second:
+        assert second.checkpoint == first.checkpoint
+        second.on_epoch(BOTH)
+        raise KeyboardInterrupt
+    (run,) = attempts(store, experiment)
+    assert run.run_id != first.run.run_id
+    assert store.history(run.run_id, ["curves/train_loss"]) == {"curves/train_loss": [(1, 1.0), (2, 0.5)]}
+
+
+def test_a_run_of_another_mlflow_experiment_is_none(
+    store: RunStore, experiment: Experiment, root: Path, here: pytest.MonkeyPatch
+) -> None:
+    """Killed, started again under another MLFLOW_EXPERIMENT_NAME: its run is there, the old one stays as it is."""
+    first = killed(experiment)
+    with here.context() as patch:
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+        with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True):
+            raise KeyboardInterrupt
+        (run,) = attempts(RunStore.open(root), experiment)
+    (old,) = attempts(store, experiment)
+    assert (old.run_id, old.status) == (first.run.run_id, "KILLED")
+    assert run.run_id != old.run_id
+
+
+def killed(experiment: Experiment) -> TrainingRun:
+    """Return a training that was killed after its first epoch and left a checkpoint."""
+    with pytest.raises(KeyboardInterrupt), TrainingRun(experiment, resume=True) as training:
+        assert training.checkpoint is not None
+        (training.checkpoint / "last.ckpt").touch()
+        training.on_epoch(FIRST)
+        raise KeyboardInterrupt
+    return training
 
 
 def test_a_free_lock_proves_that_the_writer_is_gone(store: RunStore, experiment: Experiment) -> None:

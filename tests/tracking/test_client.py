@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ import loopback
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_disk import fill, tiny_disk
 
 from softmax_regression.tracking import processes, ui
 from softmax_regression.tracking.client import Client, ModelParts, serve_ui
@@ -89,12 +91,85 @@ def test_a_deleted_experiment_is_an_error(root: Path, store: RunStore) -> None:
         RunStore.open(root)
 
 
-def test_a_store_of_another_version_is_an_error(root: Path, tmp_path: Path) -> None:
-    """A database that another version of MLflow wrote is refused with the command that brings it up to date."""
+def write_old_store(root: Path, revision: str) -> None:
+    """Write the database of an older MLflow, with one run, as its own migrations make it."""
+    from alembic import command
+    from mlflow.store.db import utils
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+
+    root.mkdir()
+    uri = f"sqlite:///{root}/mlflow.db"
+    engine = utils.create_sqlalchemy_engine(uri)
+    Base.metadata.create_all(engine)
+    config = utils._get_alembic_config(uri)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    place = f"{root}/mlruns/7"
+    for sql in (
+        f"experiments (experiment_id, name, artifact_location, lifecycle_stage) "
+        f"VALUES (7, 'softmax-regression', '{place}', 'active')",
+        f"runs (run_uuid, name, experiment_id, user_id, status, start_time, end_time, lifecycle_stage, artifact_uri) "
+        f"VALUES ('r', 'old', 7, 'ann', 'FINISHED', 1, 2, 'active', '{place}/r/artifacts')",
+        "metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('m', 0.5, 1, 'r', 1, 0)",
+        "metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('m', 0.25, 2, 'r', 2, 0)",
+        "latest_metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ('m', 0.25, 2, 'r', 2, 0)",
+        "params (key, value, run_uuid) VALUES ('p', '1', 'r')",
+        "tags (key, value, run_uuid) VALUES ('experiment.live', 'true', 'r')",
+    ):
+        query(root, f"INSERT INTO {sql}")
+
+
+# The last of MLflow 2 (2.22), which knows no logged models, and that of 3.1: written by these versions, tried by hand.
+@pytest.mark.usefixtures("empty")  # MLflow is loaded as ever
+@pytest.mark.parametrize("revision", ["0584bdc529eb", "6953534de441"])
+def test_a_store_of_an_older_mlflow_is_migrated(
+    tmp_path: Path, revision: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its runs are there, it takes new ones, the old file is kept, and one line says so, once."""
+    root = tmp_path / "project"
+    write_old_store(root, revision)
+    old = (root / "mlflow.db").read_bytes()
+    store = RunStore.open(root)
+    assert (root / f"mlflow.db.before-{revision}").read_bytes() == old
+    assert f"(schema {revision}): migrating it to MLflow" in capsys.readouterr().err
+    (record,) = store.runs()
+    assert (record.name, record.status, record.live) == ("old", "FINISHED", True)
+    assert (record.params, record.metrics) == ({"p": "1"}, {"m": 0.25})
+    assert store.history("r", ["m"]) == {"m": [(1, 0.5), (2, 0.25)]}
+    assert store.start_run("a", "c", {"p": 2}).finish()
+    assert len(RunStore.open(root).runs()) == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_migration_finds_no_room(tmp_path: Path) -> None:
+    """On a disk where the old file fits and the new one does not, the old one stays, alone."""
+    with tiny_disk(tmp_path / "disk", 2**20) as disk:
+        root = disk / "project"
+        write_old_store(root, "0584bdc529eb")
+        old = (root / "mlflow.db").read_bytes()
+        fill(disk, leave=400_000)  # the copy needs 225 kB, and 950 kB when it is migrated
+        with pytest.raises(RuntimeError, match=r"not migrated: .*mlflow\.db cannot be written: it needs more than"):
+            RunStore.open(root)
+        assert sorted(path.name for path in root.iterdir()) == ["mlflow.db", "mlruns"]
+        assert (root / "mlflow.db").read_bytes() == old
+
+
+def test_a_store_finds_no_room(tmp_path: Path) -> None:
+    """Where a new store does not fit, one line says so and nothing of it is left."""
+    with tiny_disk(tmp_path / "disk", 400_000) as disk:
+        with pytest.raises(RuntimeError, match=r"mlflow\.db does not take a call: the disk is full \([\d,]+ bytes are"):
+            RunStore.open(disk)
+        assert [path.name for path in disk.iterdir()] == ["mlruns"]
+
+
+def test_a_store_of_a_newer_mlflow_is_an_error(root: Path) -> None:
+    """A database with a schema that this MLflow does not know is refused, with the way out."""
     query(root, "UPDATE alembic_version SET version_num = 'other'")
-    place = root.rename(tmp_path / "elsewhere")  # MLflow does not look twice at a database that it has opened
-    with pytest.raises(RuntimeError, match=f"another version of MLflow; copy .* `mlflow db upgrade sqlite:///{place}"):
-        RunStore.open(place)
+    with pytest.raises(RuntimeError, match=r"has the schema other, which MLflow 3\..* does not know: .*; install that"):
+        RunStore.open(root)
 
 
 def test_a_moved_store_takes_its_files_along(root: Path, store: RunStore, tmp_path: Path) -> None:
@@ -154,6 +229,35 @@ def test_pictures_form_a_series_without_doubles(store: RunStore, tmp_path: Path)
     assert store.existing(run.run_id).tags["mlflow.loggedImages"] == "True"
 
 
+def test_a_picture_whose_thumbnail_is_missing_gets_it(store: RunStore, tmp_path: Path) -> None:
+    """A kill between the two files of a step: recorded again, both are there once, under the names that were there."""
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    run = store.start_run("a", "c", {})
+    run.log_image_series("weights", [(0, tmp_path / "0.png")])
+    names = store.artifacts(run.run_id, "images")
+    assert sorted(Path(name).suffix for name in names) == [".png", ".webp"]
+    (files,) = store.database_file.parent.glob(f"mlruns/*/{run.run_id}/artifacts")  # type: ignore[union-attr]
+    (thumbnail,) = files.glob("images/*.webp")
+    thumbnail.unlink()
+    store.continue_run(run.run_id).log_image_series("weights", [(0, tmp_path / "0.png")])
+    assert store.artifacts(run.run_id, "images") == names
+
+
+def test_a_picture_of_a_step_is_the_newest(store: RunStore, tmp_path: Path) -> None:
+    """Drawn otherwise, it replaces the one before, also one that MLflow itself has named."""
+    with Image.new("L", (8, 8), 7) as image:
+        image.save(tmp_path / "0.png")
+        run = store.start_run("a", "c", {})
+        store.mlflow.log_image(run.run_id, image, key="weights", step=0, synchronous=True)
+    Image.new("L", (8, 8), 9).save(tmp_path / "0.png")
+    run.log_image_series("weights", [(0, tmp_path / "0.png")])
+    names = store.artifacts(run.run_id, "images")
+    assert len(names) == 2
+    (name,) = (name for name in names if name.endswith(".png"))
+    with Image.open(store.download(run.run_id, name, tmp_path / "got")) as found:
+        assert found.getpixel((0, 0)) == 9
+
+
 def test_data_sets_are_inputs(store: RunStore) -> None:
     """A data set is among the run's inputs, with its use, digest and facts."""
     run = store.start_run("a", "c", {})
@@ -200,6 +304,20 @@ def test_the_model_is_one_that_mlflow_loads(store: RunStore, tmp_path: Path) -> 
     np.testing.assert_array_equal(loaded.predict(np.ones((5, 2, 2), np.float32)), np.full((5, 3), 4.0))
     with pytest.raises(MlflowException, match="does not match expected shape"):
         loaded.predict(np.ones((5, 2, 3), np.float32))
+
+
+def test_a_model_without_files_is_filled(store: RunStore, tmp_path: Path) -> None:
+    """Where its folder was deleted, the entry stays the run's one model, and gets its files again."""
+    run = store.start_run("a", "c", {})
+    run.log_model(small_model(tmp_path))
+    (model,) = store.mlflow.search_logged_models([store.experiment_id])
+    before = sorted(path.name for path in Path(model.artifact_location).iterdir())
+    shutil.rmtree(model.artifact_location)
+    run.log_model(small_model(tmp_path))
+    (after,) = store.mlflow.search_logged_models([store.experiment_id])
+    assert (after.model_id, str(after.status)) == (model.model_id, "READY")
+    assert sorted(path.name for path in Path(model.artifact_location).iterdir()) == before
+    assert [output.model_id for output in store.mlflow.get_run(run.run_id).outputs.model_outputs] == [model.model_id]
 
 
 def test_a_model_is_created_once(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

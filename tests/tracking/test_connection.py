@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 import requests
+from tiny_disk import fill, tiny_disk
 
+from softmax_regression.files import write_atomically
 from softmax_regression.redaction import redact
 from softmax_regression.tracking.connection import explain, impatience, settle_environment, without_credentials
+from softmax_regression.tracking.run_store import RunStore
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
@@ -69,10 +75,46 @@ def test_an_answer_that_is_an_error_is_not_silence() -> None:
 
 
 def test_a_local_store_is_told_from_a_server(tmp_path: Path) -> None:
-    """A full disk is the store's, not a server's."""
-    assert explain(f"sqlite:///{tmp_path}/mlflow.db", OSError(28, "No space left on device")).startswith(
-        f"the MLflow store sqlite:///{tmp_path}/mlflow.db does not take a call: No space left on device; see"
+    """A file that may not be read, or a full disk, is the store's, not a server's; an artifact is named."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    denied = OSError(errno.EACCES, "Permission denied")
+    assert explain(uri, denied) == (
+        f"the MLflow store {uri} does not take a call: Permission denied; see who else has it open, and its rights"
     )
+    full = OSError(errno.ENOSPC, "No space left on device", "/tmp/a", None, "/store/a")
+    assert explain(uri, full).startswith(f"the MLflow store {uri} does not take /store/a: the disk is full (")
+
+
+def test_a_database_of_another_version_on_a_server_is_told() -> None:
+    """Where MLflow finds that a database of a server's needs an upgrade, it says by which command."""
+    error = RuntimeError("Detected out-of-date database schema (found version a, but expected b).")
+    assert explain("postgresql://host/db", error) == (
+        "the MLflow store postgresql://host/db was written by another version of MLflow; "
+        "back it up, then run `mlflow db upgrade postgresql://host/db`"
+    )
+
+
+def test_a_run_whose_disk_is_full_does_not_stay_running(empty: Path, tmp_path: Path, bare: pytest.MonkeyPatch) -> None:
+    """What did not find room is not left in part, so that the status finds it; what the store cannot take is told."""
+    with tiny_disk(tmp_path / "disk", 2**22) as disk:
+        root = Path(shutil.copytree(empty, disk / "project"))
+        store = RunStore.open(root)
+        run = store.start_run("a", "c", {})
+        fill(disk, leave=200_000)
+        with pytest.raises(OSError, match="model cannot be written: it needs 300,000 bytes, and the disk is full"), run:
+            write_atomically(root / "model", bytes(300_000))
+        assert store.existing(run.run_id).status == "FAILED"
+
+        run = store.start_run("a", "c", {})
+        run.log_bytes(bytes(300_000), "a.bin")
+        assert re.search(
+            r"mlflow\.db does not take a call: the disk is full \([1-9][\d,]+ bytes are free", str(run.lost)
+        )
+        assert store.artifacts(run.run_id) == []
+
+        fill(disk)
+        with pytest.raises(RuntimeError, match=r"not take a call: the disk is full \(0 bytes are free in .*\); make"):
+            store.start_run("a", "c", {})
 
 
 def test_a_password_that_the_uri_replaces_stays_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
-"""The database is made once, whole, and follows its folder."""
+"""The database is made once, whole, is migrated on a copy, and follows its folder."""
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,11 +16,13 @@ import pytest
 
 from softmax_regression.tracking import database
 from softmax_regression.tracking.database import (
+    Schema,
     create_once,
     database_file,
     database_uri,
     exclusive,
     lock_file,
+    migrate,
     relocate,
 )
 
@@ -26,11 +30,16 @@ SCHEMA = """
 CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
 CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
 CREATE TABLE logged_models (model_id TEXT, artifact_location TEXT);
+CREATE TABLE metrics (value FLOAT);
+CREATE TABLE params (value TEXT);
+CREATE TABLE tags (value TEXT);
+CREATE TABLE alembic_version (version_num TEXT);
+INSERT INTO alembic_version VALUES ('older');
 """
 
 
 def create(path: Path) -> None:
-    """Make an empty database with MLflow's three tables of locations."""
+    """Make an empty database with those of MLflow's tables that are used here."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(SCHEMA)
 
@@ -218,3 +227,166 @@ def test_a_locked_database_is_an_error(file: Path, monkeypatch: pytest.MonkeyPat
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RuntimeError, match=r"mlflow\.db cannot be used: database is locked; see who"):
             relocate(file)
+
+
+def execute(file: Path, *statements: str) -> None:
+    """Change a database."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def upgrade(file: Path) -> None:
+    """Upgrade a database as MLflow does, in place."""
+    execute(file, "ALTER TABLE runs ADD COLUMN fresh INTEGER", "UPDATE alembic_version SET version_num = 'newest'")
+
+
+def schema(how: Callable[[Path], None] = upgrade) -> Schema:
+    """Return what a made-up MLflow knows."""
+    return Schema("9.9", ("newest", "older", "oldest"), how)
+
+
+def around(file: Path) -> dict[str, bytes]:
+    """Return the files beside a database, itself included."""
+    return {path.name: path.read_bytes() for path in file.parent.iterdir() if path.is_file()}
+
+
+def test_a_database_of_this_mlflow_is_left_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the schema is the newest, no byte changes and nothing is said."""
+    upgrade(file)
+    before = around(file)
+    migrate(file, schema())
+    assert around(file) == before
+    assert capsys.readouterr().err == ""
+
+
+def test_an_older_database_is_migrated_on_a_copy(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The new file has the newest schema, all rows and the old rights; the old one is kept; one line says so."""
+    file.chmod(0o600)
+    old, recorded = file.read_bytes(), locations(file)
+    migrate(file, schema())
+    assert locations(file) == recorded
+    assert around(file) == {file.name: file.read_bytes(), "mlflow.db.before-older": old}
+    assert file.read_bytes() != old
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert capsys.readouterr().err == (
+        f"{file} is of an older MLflow (schema older): migrating it to MLflow 9.9 (schema newest); the old file is "
+        "kept as mlflow.db.before-older\n"
+    )
+
+
+def test_what_was_kept_is_never_overwritten(file: Path) -> None:
+    """An old file that was brought back is migrated again, and kept under the next name."""
+    old = file.read_bytes()
+    for _ in range(2):
+        migrate(file, schema())
+        file.write_bytes(old)
+    assert around(file) == dict.fromkeys(("mlflow.db", "mlflow.db.before-older", "mlflow.db.before-older-2"), old)
+
+
+def fail(_: Path) -> None:
+    """Fail as no one expects."""
+    raise KeyError("a bug\nof theirs")
+
+
+def lose_rows(file: Path) -> None:
+    """Upgrade, and lose a run."""
+    upgrade(file)
+    execute(file, "DELETE FROM runs")
+
+
+def damage(file: Path) -> None:
+    """Upgrade, and leave a part."""
+    upgrade(file)
+    file.write_bytes(file.read_bytes()[:-4096])
+
+
+def fill_the_disk(_: Path) -> None:
+    """Find no room."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (fail, r"a bug\\nof theirs"),
+        (lambda file: None, "the migrated copy lacks rows, or tables; go on with"),
+        (lose_rows, "the migrated copy lacks rows, or tables; go on with"),
+        (damage, "mlflow.db.* cannot be read: "),
+        (fill_the_disk, r"mlflow.db cannot be written: it needs more than [\d,]+ bytes, and the disk is full"),
+    ],
+)
+def test_a_migration_that_fails_leaves_all_as_it_was(file: Path, how: Callable[[Path], None], message: str) -> None:
+    """Whatever goes wrong, the old file stays, nothing lies beside it, and one line says why."""
+    before = around(file)
+    with pytest.raises(RuntimeError, match=f"{file} is as it was, not migrated: .*{message}") as caught:
+        migrate(file, schema(how))
+    assert "\n" not in str(caught.value)
+    assert around(file) == before
+
+
+def test_a_schema_that_is_not_known_is_refused(file: Path) -> None:
+    """What a newer MLflow wrote is named, with the way out, and not touched."""
+    execute(file, "UPDATE alembic_version SET version_num = 'later'")
+    before = around(file)
+    with pytest.raises(RuntimeError, match=r"has the schema later, which MLflow 9\.9 does not know: .*; install that"):
+        migrate(file, schema())
+    assert around(file) == before
+
+
+def test_many_at_once_migrate_once(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of four that open an older database, one migrates it and the others wait."""
+
+    def slowly(path: Path) -> None:
+        time.sleep(0.1)
+        upgrade(path)
+
+    threads = [threading.Thread(target=migrate, args=(file, schema(slowly))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(around(file)) == {"mlflow.db", "mlflow.db.before-older"}
+    assert capsys.readouterr().err.count("migrating") == 1
+
+
+def test_no_write_is_lost_in_a_migration(file: Path) -> None:
+    """Who has the database open cannot write into the file that is being copied, nor later into the one that was."""
+    with closing(sqlite3.connect(file, timeout=0.05)) as other:
+
+        def write(message: str) -> None:
+            with pytest.raises(sqlite3.OperationalError, match=message):
+                other.execute("INSERT INTO metrics VALUES (1)")
+
+        def while_they_wait(path: Path) -> None:
+            write("database is locked")
+            assert other.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+            upgrade(path)
+
+        migrate(file, schema(while_they_wait))
+        write("attempt to write a readonly database")
+
+
+def test_a_write_ahead_log_belongs_to_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in a log alone is migrated, too, and no log is left for the new file; in use, it is refused."""
+    monkeypatch.setattr(database, "_BUSY", 0.05)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("INSERT INTO metrics VALUES (1)")
+        other.commit()
+        with pytest.raises(RuntimeError, match=r"not migrated: .* cannot be used: database is locked; see who"):
+            migrate(file, schema())
+        copy = Path(shutil.copytree(file.parent, file.parents[1] / "copy")) / file.name  # as a killed process leaves it
+    migrate(copy, schema())
+    assert set(around(copy)) == {"mlflow.db", "mlflow.db.before-older"}
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT count(*) FROM metrics").fetchone() == (1,)
+
+
+def test_a_link_to_a_database_stays_a_link(file: Path, tmp_path: Path) -> None:
+    """The file that it leads to is migrated, and kept, in its own folder."""
+    link = tmp_path / "mlflow.db"
+    link.symlink_to(file)
+    migrate(link, schema())
+    assert link.is_symlink()
+    assert set(around(file)) == {"mlflow.db", "mlflow.db.before-older"}

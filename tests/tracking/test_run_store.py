@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -195,18 +196,23 @@ def test_runs_that_finish_at_once_agree_on_one(keys: tuple[str, ...]) -> None:
 
 
 def test_an_experiment_is_found_by_its_key() -> None:
-    """The live run is preferred, then the one that ended last; what has not finished is never it."""
+    """Of finished runs the most complete represents it, of equals the first, whatever the tags say."""
     book = Book()
     assert book.find("k") is None
     book.add("killed", "KILLED", end=9, experiment_key="k")
     assert book.find("k") is None
-    book.add("old", end=1, experiment_key="k")
-    book.add("new", end=2, experiment_key="k")
-    assert book.find("k") is book.records["new"]
-    book.add("repetition", end=3, experiment_key="k", experiment_reproduces="new")
-    assert book.find("k") is book.records["new"]
-    book.set_tags("old", {LIVE: "true", KEY: "k"})
+    book.add("new", end=2, experiment_key="k", experiment_live="true")
+    book.add("old", end=1, experiment_key="k", experiment_reproduces="new")
     assert book.find("k") is book.records["old"]
+    book.add("begun", end=1, experiment_key="k", outputs_train="1.dir", outputs_evaluate="incomplete")
+    assert book.find("k") is book.records["begun"]
+    book.add("complete", end=3, experiment_key="k", outputs_train="1.dir", outputs_evaluate="2.dir")
+    assert book.find("k") is book.records["complete"]
+
+
+def ago(seconds: float) -> str:
+    """Return a sign of life of so many seconds ago."""
+    return str(int((time.time() - seconds) * 1000))
 
 
 def test_only_runs_whose_process_is_gone_are_ended() -> None:
@@ -215,11 +221,31 @@ def test_only_runs_whose_process_is_gone_are_ended() -> None:
     host, boot, _, _ = processes.identity().split()
     book.add("dead", "RUNNING", end=None, writer=f"{host} {boot} 999999999 1")  # above the largest process number
     book.add("mine", "RUNNING", end=None, writer=processes.identity())
-    book.add("elsewhere", "RUNNING", end=None, writer=f"elsewhere {boot} 999999999 1")
-    assert [record.run_id for record in book.end_dead_runs()] == ["dead"]
+    elsewhere = f"elsewhere {boot} 999999999 1"
+    book.add("in time", "RUNNING", end=None, writer=elsewhere, writer_seen=ago(590))
+    book.add("somebody else's", "RUNNING", end=None)
+    assert book.end_dead_runs() == ["dead: its process is gone (process 999999999 has ended), so it is KILLED now"]
     assert (book.records["dead"].status, book.records["dead"].end_time) == ("KILLED", 42)
     assert book.tag("dead", KILLED) == "process 999999999 has ended"
-    assert book.records["mine"].status == book.records["elsewhere"].status == "RUNNING"
+    assert {run.run_id for run in book.records.values() if run.status == "RUNNING"} == {
+        "mine",
+        "in time",
+        "somebody else's",
+    }
+
+
+def test_a_run_of_another_machine_is_ended_when_it_has_been_silent() -> None:
+    """Ten minutes after its last sign of life; of a version without one, after its last metric."""
+    book = Book()
+    book.add("silent", "RUNNING", end=None, writer="elsewhere boot 1 2", writer_seen="1767268800000")
+    book.add("older", "RUNNING", end=None, writer="elsewhere boot 1 2")
+    reason = "no sign of life since {} UTC, 10 minutes are allowed"
+    assert book.end_dead_runs() == [
+        f"silent: its process is gone ({reason.format('2026-01-01 12:00')}), so it is KILLED now",
+        f"older: its process is gone ({reason.format('1970-01-01 00:00')}), so it is KILLED now",
+    ]
+    assert {run.status for run in book.records.values()} == {"KILLED"}
+    assert book.tag("silent", KILLED) == reason.format("2026-01-01 12:00")
 
 
 def test_a_run_that_is_not_there_is_an_error() -> None:
@@ -300,7 +326,7 @@ def test_a_killed_run_is_ended_and_resumed(store: RunStore) -> None:
     store.log_batch(run.run_id, [("m", 1, 1.0)], 1234)
     host, boot, _, _ = processes.identity().split()
     store.set_tags(run.run_id, {processes.TAG: f"{host} {boot} 999999999 1"})  # above the largest process number
-    assert [record.run_id for record in store.end_dead_runs()] == [run.run_id]
+    assert store.end_dead_runs() == ["a: its process is gone (process 999999999 has ended), so it is KILLED now"]
     killed = store.existing(run.run_id)
     assert (killed.status, killed.end_time) == ("KILLED", 1234)
     resumed = store.resume_run(run.run_id)
@@ -313,11 +339,65 @@ def test_a_killed_run_is_ended_and_resumed(store: RunStore) -> None:
 
 
 def test_a_run_of_another_process_is_not_taken(store: RunStore) -> None:
-    """A run that a live process writes, or one on another machine, cannot be resumed."""
+    """A run that a live process writes, or one on another machine that is not silent, cannot be resumed."""
     run = store.start_run("a", "c", {})
-    store.set_tags(run.run_id, {processes.TAG: "elsewhere boot 1 2"})
-    with pytest.raises(RuntimeError, match=r"run a \(.*, running\) is being written by another process"):
-        store.resume_run(run.run_id)
+    for seconds in (0, 590):
+        store.set_tags(run.run_id, {processes.TAG: "elsewhere boot 1 2", processes.SEEN: ago(seconds)})
+        with pytest.raises(RuntimeError, match=r"run a \(.*, running\) is being written by another process"):
+            store.resume_run(run.run_id)
+    store.set_tags(run.run_id, {processes.SEEN: ago(610)})
+    assert store.resume_run(run.run_id).finish(key="k")
+    assert float(store.existing(run.run_id).tags[processes.SEEN]) > float(ago(60))
+
+
+def test_a_run_that_was_taken_for_dead_finishes_all_the_same(store: RunStore) -> None:
+    """Its machine slept, and another one ended it: when it is done it is FINISHED and represents its experiment."""
+    run = store.start_run("a", "c", {})
+    store.set_tags(run.run_id, {processes.TAG: "elsewhere boot 1 2", processes.SEEN: ago(3600)})
+    (line,) = store.end_dead_runs()
+    assert line.startswith("a: its process is gone (no sign of life since 20")
+    assert store.existing(run.run_id).status == "KILLED"
+    run.log_metrics({"m": 1.0}, 1)
+    assert run.finish(key="k")
+    (record,) = store.runs()
+    assert (record.status, record.live, record.metrics) == ("FINISHED", True, {"m": 1.0})
+    assert store.find("k") == record
+
+
+def test_a_run_whose_process_was_killed_in_a_container_is_ended(store: RunStore, root: Path) -> None:
+    """It gave signs of life while it lived; its host is another one, though it had the same machine under it."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from softmax_regression.tracking import processes\n"
+        "from softmax_regression.tracking.run_store import RunStore\n"
+        "processes.host, processes.EVERY = lambda: 'container', 0.01\n"
+        "store = RunStore.open(Path(sys.argv[1])); run = store.start_run('a', 'c', {})\n"
+        "first = store.existing(run.run_id).tags['writer.seen']\n"
+        "while store.existing(run.run_id).tags['writer.seen'] == first: time.sleep(0.01)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(root)], check=False).returncode == -9
+    assert store.end_dead_runs() == []
+    (record,) = store.running()
+    assert not processes.is_here(record.tags[processes.TAG])
+    store.set_tags(record.run_id, {processes.SEEN: ago(601)})
+    assert len(store.end_dead_runs()) == 1
+    assert store.existing(record.run_id).status == "KILLED"
+
+
+def test_signs_of_life_keep_no_process_and_no_fork_from_ending(root: Path) -> None:
+    """A program that forgets to end its run ends at once, and a fork of it, too, without a word."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from softmax_regression.tracking import processes\n"
+        "from softmax_regression.tracking.run_store import RunStore\n"
+        "processes.EVERY = 0.001\n"
+        "run = RunStore.open(Path(sys.argv[1])).start_run('a', 'c', {}); time.sleep(0.1)\n"
+        "child = os.fork()\n"
+        "if child: sys.exit(os.waitpid(child, 0)[1])"
+    )
+    # Python 3.12 warns of every fork of a program with threads.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_later_stage_leaves_the_end_alone(store: RunStore) -> None:

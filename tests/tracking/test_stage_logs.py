@@ -18,7 +18,7 @@ from scratch_project import CURVES, DATA, write_training
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.model import write_tensors
 from softmax_regression.artifacts.outcome import History
-from softmax_regression.files import md5_of_folder
+from softmax_regression.files import md5_of, md5_of_folder
 from softmax_regression.tracking import stage_logs
 
 
@@ -131,10 +131,22 @@ def test_outputs_without_a_report_are_recorded_too(notes: Any, tmp_path: Path) -
 )
 def test_a_stages_files_go_into_its_folder_of_the_run(notes: Any, tmp_path: Path, stage: str, place: str) -> None:
     """Files keep their paths; the outputs of a stage that nobody here knows of are recorded like any other."""
-    folder = write(tmp_path / "out", "table.csv", "figures/curves.png")
-    stage_logs.log_stage(notes, stage, folder)
+    folder = write(tmp_path / stage, "table.csv", "figures/curves.png")
+    stage_logs.log_output(notes, folder)
     assert notes.files() == {f"{place}/table.csv", f"{place}/figures/curves.png"}
-    assert notes.of("set_tags") == [({f"outputs.{stage}": md5_of_folder(folder)},)]
+    assert notes.of("set_tags") == [
+        ({f"outputs.{stage}": "incomplete"},),
+        ({f"outputs.{stage}": md5_of_folder(folder)},),
+    ]
+    assert notes.calls[0][0] == notes.calls[-1][0] == "set_tags"
+
+
+def test_an_output_may_be_a_file(notes: Any, tmp_path: Path) -> None:
+    """It stands at the top of the run, with its digest as in dvc.lock."""
+    (tmp_path / "metrics.json").write_text("{}")
+    stage_logs.log_output(notes, tmp_path / "metrics.json")
+    assert notes.files() == {"metrics.json"}
+    assert notes.merged("set_tags") == {"outputs.metrics.json": md5_of(tmp_path / "metrics.json")}
 
 
 def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
@@ -145,8 +157,8 @@ def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
         "summary": "**80%**",
         "notes": ["inside", "no leak"],
     }
-    folder = write(tmp_path / "out", "a.csv", findings=findings)
-    stage_logs.log_stage(notes, "evaluate", folder)
+    folder = write(tmp_path / "evaluate", "a.csv", findings=findings)
+    stage_logs.log_output(notes, folder)
     assert notes.merged("log_metrics") == {"final/test_accuracy": 0.8, "final/test_loss": 0.5}
     tags = notes.merged("set_tags")
     text = tags.pop("mlflow.note.content")
@@ -161,8 +173,9 @@ def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
 
 def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
     """series/<key>/<step>.png are the steps of an image series, in their order, and no single files."""
-    folder = write(tmp_path, "series/weights/010.png", "series/weights/002.png", "series/bias/0.png", "a.csv")
-    stage_logs.log_stage(notes, "evaluate", folder)
+    pictures = [f"series/{name}.png" for name in ("weights/010", "weights/002", "bias/0")]
+    folder = write(tmp_path / "evaluate", *pictures, "a.csv")
+    stage_logs.log_output(notes, folder)
     assert notes.of("log_image_series") == [
         ("bias", [(0, folder / "series/bias/0.png")]),
         ("weights", [(2, folder / "series/weights/002.png"), (10, folder / "series/weights/010.png")]),

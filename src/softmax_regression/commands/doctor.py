@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from softmax_regression.lineage import states
 from softmax_regression.lineage.provenance import code_diff, git, git_commit
 from softmax_regression.lineage.sync import lacking
 from softmax_regression.params import load_params
+from softmax_regression.tracking import processes
 from softmax_regression.tracking.database import DATABASE
-from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.run_store import RunStore, unsettled
+
+SYNC = "`softmax-regression sync`"
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Finding:
 
 
 def doctor(root: Path) -> tuple[str, bool]:
-    """Return the findings as text, and whether all is well. Changes nothing."""
+    """Return the findings as text, and whether all is well. Ends dead runs, and changes nothing else."""
     findings: list[Finding] = []
     for check in (_git, _dvc, _python, _params, _data, _runs):
         try:
@@ -108,19 +112,31 @@ def _data(root: Path) -> Iterator[Finding]:
 def _runs(root: Path) -> Iterator[Finding]:
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / DATABASE).exists():
         names = ", ".join(state.name for state in states.all_states(root))
-        outputs, fix = (f", but outputs of {names}", "`softmax-regression sync`") if names else ("", "")
+        outputs, fix = (f", but outputs of {names}", SYNC) if names else ("", "")
         yield Finding("store", f"there is no {DATABASE} yet{outputs}", fix)
         return
     store = RunStore.open(root)
     records = store.runs()
     yield Finding("store", f"{store.uri} holds {len(records)} runs; to see them: {store.ui_command()}")
-    if dead := ", ".join(record.name for record, _ in store.dead_runs()):
-        yield Finding("dead runs", f"{dead}: RUNNING, but their processes have ended", "`softmax-regression sync`")
+    for line in store.end_dead_runs():
+        yield Finding("dead run", line)
+    for run in store.running():
+        if not processes.is_here(run.tags[processes.TAG]):
+            silent = max(0, time.time() - store.last_seen(run) / 1000)
+            where = "on another machine or in another container"
+            yield Finding("running", f"{run.name}, {where}, gave a sign of life {silent:.0f} s ago")
+    if unsettled(records):
+        yield Finding("live runs", "a run was deleted or restored, so another represents its experiment", SYNC)
     for state in states.all_states(root):
-        record, missing = lacking(store, state)
+        what = f"runs of {state.name}"
+        try:
+            record, missing = lacking(store, state)
+        except RuntimeError as error:
+            yield Finding(what, f"none is known: {error}", "`dvc pull`, or `dvc repro`")
+            continue
         if missing:
             has = f"its run {record.name} lacks {', '.join(missing)}" if record else "it has no run"
-            yield Finding(f"runs of {state.name}", has, f"`softmax-regression sync {state.name}`")
+            yield Finding(what, has, f"{SYNC[:-1]} {state.name}`")
 
 
 def _says(*command: str, root: Path) -> str:

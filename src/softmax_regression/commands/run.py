@@ -44,7 +44,8 @@ def run(root: Path) -> str:
         raise RuntimeError(f"the fall-back to {OFFLINE_DATA} stopped; the stage's message above says why")
     outputs = root / "reports" / OFFLINE_EXPERIMENT
     shutil.rmtree(outputs, ignore_errors=True)
-    states.at(root, OFFLINE_EXPERIMENT).copy_outputs(outputs)
+    state = states.at(root, OFFLINE_EXPERIMENT)
+    state.copy_outputs(outputs, state.outputs)
     return summary(root, outputs)
 
 
@@ -73,7 +74,8 @@ def summary(root: Path, outputs: Path) -> str:
     """Return what came out, in a few lines, from the outputs in `outputs` and the run in the store of `root`."""
     artifacts = outputs / states.ARTIFACTS
     experiment = read_experiment(artifacts / "train" / "experiment.json")
-    numbers = json.loads((artifacts / "evaluate" / "findings.json").read_text())["metrics"]
+    findings = json.loads((artifacts / "evaluate" / "findings.json").read_text())
+    numbers, failed = findings["metrics"], findings["tags"]["checks.failed"]
     accuracy, low, high = (numbers[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high"))
     try:
         store = RunStore.open(root)
@@ -85,6 +87,7 @@ def summary(root: Path, outputs: Path) -> str:
     lines = {
         "data set": experiment.params["data.name"],
         "test accuracy": f"{accuracy:.4f} (95% interval {low:.4f} to {high:.4f})",
+        **({} if failed == "none" else {"checks failed": failed}),
         "MLflow run": run,
         "predictions": (artifacts / "predict" / "first.png").relative_to(root),
         "see the runs": look,

@@ -42,7 +42,7 @@ def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
         files = RunFiles(store, Path(folder))
         runs = _read_runs([run.record for run in chosen], files)
         # The compared runs come first, so that they count for their seeds.
-        live = [record for record in store.runs() if record.live]
+        live = [record for record in store.settled_runs() if record.live]
         groups = by_configuration([*(run.record for run in runs), *live], files)
         configurations = _configurations(runs, groups, files)
         noise = noise_between_seeds(groups, runs[0].experiment.data, files)

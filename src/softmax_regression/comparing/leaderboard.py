@@ -62,7 +62,7 @@ def leaderboard(store: RunStore, metric: str, *, top: int) -> Leaderboard:
     Losses and errors rank from the smallest, all else from the largest, NaN last. Raises ValueError for a metric that
     no live run has, with the nearest names, for a `top` below 1, and where no run has finished yet.
     """
-    live = [record for record in store.runs() if record.live]
+    live = [record for record in store.settled_runs() if record.live]
     if top < 1:
         raise ValueError(f"a leaderboard shows 1 row or more, found top = {top}")
     if not live:

@@ -105,6 +105,7 @@ def _findings(evaluation: Evaluation) -> dict[str, Any]:
         "tags": {
             "reference.bands": {True: "inside", False: "outside", None: "do not apply"}[bands.inside],
             "reference.leak": str(bands.leak).lower(),
+            "checks.failed": "; ".join(evaluation.failed) or "none",
         },
         "summary": (
             f"**Test accuracy {numbers['test_accuracy']:.4f}** (95% interval {numbers['test_accuracy_low']:.4f} to "

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softmax_regression.lineage import states
-from softmax_regression.lineage.states import WORKSPACE, State
+from softmax_regression.lineage.restore import run_of
+from softmax_regression.lineage.states import TRAIN, WORKSPACE, State
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
-from softmax_regression.tracking.stage_logs import outputs_tag
 
 BEST = "best"
 _VALIDATION, _TRAINING = "final/validation_accuracy", "final/train_loss"
@@ -45,7 +45,7 @@ def resolve_all(store: RunStore, root: Path, refs: Sequence[str]) -> list[Named]
     `best` is chosen among the live runs on the data set of the other runs named, see `best_run`. Raises ValueError if
     a word names no run, or two name the same one.
     """
-    records = store.runs()
+    records = store.settled_runs()
     named = {ref: _named(store, root, records, ref) for ref in refs if ref != BEST}
     if BEST in refs:
         data = {run.record.params.get("data.name", "") for run in named.values()}
@@ -65,16 +65,17 @@ def state_named(store: RunStore, root: Path, ref: str) -> State:
     """
     if ref == WORKSPACE:
         return states.workspace(root)
-    records = store.runs()
+    records = store.settled_runs()
     record = best_run(records).record if ref == BEST else find_record(records, ref)
     if record is None:
         return states.at(root, ref)
-    outputs = record.tags.get(outputs_tag("train"))
-    # First where dvc.lock has the run's own outputs: to look into a state takes DVC a while.
-    for state in sorted(states.all_states(root), key=lambda state: state.outputs["train"] != outputs):
+    known = states.all_states(root)
+    trained = record.outputs.get(Path(TRAIN).name)
+    # Where dvc.lock has the run's own outputs; else DVC looks into each state, which takes it a while.
+    for state in [state for state in known if state.outputs[TRAIN] == trained] or known:
         with suppress(RuntimeError):  # DVC does not have that state's files
             same = record.key == state.experiment.key if record.key else record.dvc_experiment == state.name
-            if same:  # without a key where the run was cut off, but DVC's experiment was not
+            if state.outputs[TRAIN] == trained or same:  # it has no key where it was cut off, but DVC's was not
                 return state
     raise ValueError(f"DVC has no outputs of the run {record}; `softmax-regression show {ref}` says what it was")
 
@@ -144,9 +145,9 @@ def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) 
         near = difflib.get_close_matches(ref, names, n=3, cutoff=0.4) or names[:3]
         known = f"the nearest names are {', '.join(near)}" if near else "the store holds no run yet"
         raise ValueError(f"{ref!r} names no run, DVC experiment or commit: {known}") from None
-    key = state.experiment.key
-    record = store.find(key)
+    record = run_of(store, state)
     if record is None:
+        key = state.experiment.key
         raise ValueError(f"{ref}: the store has no run of the experiment {key}; run `softmax-regression sync {ref}`")
     return Named(record, f"{ref} is {record.name}")
 

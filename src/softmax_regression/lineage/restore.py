@@ -13,10 +13,10 @@ from softmax_regression.artifacts.experiment import Experiment, experiment_name,
 from softmax_regression.artifacts.outcome import read_history
 from softmax_regression.files import project_root
 from softmax_regression.lineage.provenance import Origin, config_key, dvc_experiment_tags
-from softmax_regression.lineage.states import workspace
+from softmax_regression.lineage.states import TRAIN, State, workspace
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.database import exclusive
-from softmax_regression.tracking.record import DVC_ALSO, DVC_EXPERIMENT, RESTORED, RunRecord
+from softmax_regression.tracking.record import DVC_ALSO, DVC_EXPERIMENT, OUTPUTS, RESTORED, RunRecord
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 
@@ -25,21 +25,40 @@ RESTORE_LOCK = CHECKPOINTS / ".restore.lock"  # one process at a time rebuilds a
 
 
 def start(store: RunStore, experiment: Experiment, origin: Origin, extra_tags: Mapping[str, str] | None = None) -> Run:
-    """Start a run of `experiment` with its params and where it comes from; named after DVC's experiment, too."""
+    """Start a run of `experiment` with its params and where it comes from; named after DVC's experiment, too.
+
+    Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
+    """
     tags = {**origin.tags, "data": str(experiment.params["data.name"]), **(extra_tags or {})}
     name = experiment_name(experiment.params)
     if dvc_name := tags.get(DVC_EXPERIMENT):
         name = f"{name} [{dvc_name}]"
-    run = store.start_run(name, config_key(experiment), stage_logs.run_params(experiment), tags)
+    run = store.start_run(name, config_key(experiment), {}, tags)
+    _describe(run, experiment, origin)
+    return run
+
+
+def resume(store: RunStore, record: RunRecord, experiment: Experiment, origin: Origin) -> Run:
+    """Go on with the run of a training that was cut off, maybe while it started."""
+    run = store.resume_run(record.run_id)
+    if not record.params:
+        _describe(run, experiment, origin)
+    return run
+
+
+def _describe(run: Run, experiment: Experiment, origin: Origin) -> None:
+    """Record what the run is about; the params last, so that a run that has them has all of it."""
     if origin.diff:
         run.log_text(origin.diff, "code.diff")
     if origin.params:
         run.log_text(origin.params, "params.yaml")
-    return run
+    run.log_params(stage_logs.run_params(experiment))
+    if run.lost:
+        raise RuntimeError(run.lost)
 
 
-def record(train: Path, *folders: Path) -> None:
-    """Record the outputs of a stage, `folders`, in the live run of the experiment whose training is in `train`.
+def record(train: Path, *outputs: Path) -> None:
+    """Record the outputs of a stage, folders and files, in the run of the experiment whose training is in `train`.
 
     A store that cannot be reached is reported in one line: the stage's own outputs do not depend on it, and `sync`
     fills it in later.
@@ -54,20 +73,32 @@ def record(train: Path, *folders: Path) -> None:
     except RuntimeError as error:
         _say(f"not recorded in MLflow: {error}")
         return
-    for folder in folders:
-        stage_logs.log_stage(run, folder.name, folder)
+    for output in outputs:
+        stage_logs.log_output(run, output)
     run.finish()
     report_lost(run)
 
 
+def run_of(store: RunStore, state: State) -> RunRecord | None:
+    """Return the run that represents the experiment of a state, or None.
+
+    DVC need not have the files of the state if a run has the digest that dvc.lock has of them. Raises ValueError where
+    there is no training, RuntimeError where neither helps.
+    """
+    trained = store.runs(f"tags.`{OUTPUTS}train` = '{state.outputs.get(TRAIN)}'")
+    key = next((run.key for run in trained if run.key), "") or state.experiment.key
+    return store.find(key)
+
+
 def find_or_restore(store: RunStore, experiment: Experiment, train: Path) -> Run:
-    """Return the live run of `experiment`; complete or rebuild it from the train stage's outputs if there is none."""
+    """Return the run that represents `experiment`; complete or rebuild it from the train stage's outputs if needed."""
     found = store.find(experiment.key)
     if found is None:
         run = restore(store, experiment, train, workspace(Path()).origin(), dvc_experiment_tags())
         text = f"the run {run.name} was not in the MLflow store, or not complete: filled in from the outputs"
         print(text, file=sys.stderr, flush=True)
         return run
+    store.settle(found.run_id)
     run = store.continue_run(found.run_id)
     run.set_tags(belongs_to(found, dvc_experiment_tags()))
     return run
@@ -95,7 +126,7 @@ def restore(store: RunStore, experiment: Experiment, train: Path, origin: Origin
     if cut_off is None:
         run = start(store, experiment, origin, {RESTORED: "true", **dvc_tags})
     else:
-        run = store.resume_run(cut_off.run_id)
+        run = resume(store, cut_off, experiment, origin)
         run.set_tags({RESTORED: "completed"})
     stage_logs.log_training(run, train)
     run.finish("FINISHED", key=experiment.key)

@@ -6,7 +6,7 @@ workspace, its cache or its remote. The only file that imports DVC.
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,15 +43,14 @@ class State:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The digests of the folders in artifacts/ that belong to the last training, by name, train first."""
+        """The digests, by path, of what belongs to the last training: of train's outputs and what depends on them."""
         train = self.digest("train", "outs", TRAIN)
         if train is None:
             return {}
-        found = {"train": train}
+        found = {TRAIN: train}
         for stage, entry in self.stages.items():
             if self.digest(stage, "deps", TRAIN) == train:  # or it is about an older training
-                folders = [out for out in entry["outs"] if out["path"].startswith(f"{ARTIFACTS}/")]
-                found |= {out["path"].removeprefix(f"{ARTIFACTS}/"): out["md5"] for out in folders if "md5" in out}
+                found |= {out["path"]: out["md5"] for out in entry["outs"] if "md5" in out}
         return found
 
     @property
@@ -66,7 +65,7 @@ class State:
             raise ValueError(f"{self.name}: its dvc.lock has no training; run `dvc repro`, and commit dvc.lock")
         path = f"{TRAIN}/experiment.json"
         with self._files() as files:
-            return parse_experiment(files.read_text(path), f"{path} of {self.name}")
+            return parse_experiment(files.read_text(f"/{path}"), f"{path} of {self.name}")
 
     def has_code_of_training(self) -> bool:
         """Say whether the code of this state is what dvc.lock says the training was made with."""
@@ -86,16 +85,15 @@ class State:
         diff = code_diff(self.root, self.base, self.revision) if commit else ""
         return Origin(code_tags(commit, diff), diff, self._text("params.yaml"))
 
-    def copy_outputs(self, destination: Path) -> None:
-        """Copy the outputs into the folder `destination`, under their paths in the project.
+    def copy_outputs(self, destination: Path, paths: Iterable[str]) -> None:
+        """Copy the outputs at `paths` into the folder `destination`, under the same paths.
 
         Raises RuntimeError where DVC does not have them, or they are not what dvc.lock says.
         """
         with self._files() as files:
-            for name, digest in self.outputs.items():
-                path = f"{ARTIFACTS}/{name}"
-                if _copied(files, path, destination) != digest:
-                    raise RuntimeError(f"{path} is not what dvc.lock says: run `dvc repro` or `dvc checkout --force`")
+            for path in paths:
+                if _copied(files, path, destination) != self.outputs[path]:
+                    raise RuntimeError(f"{path} is not what dvc.lock says: run `dvc repro`")
 
     def digest(self, stage: str, kind: str, path: str) -> str | None:
         """Return the digest that dvc.lock has for `path` among the "deps" or "outs" of a stage, or None."""
@@ -110,7 +108,10 @@ class State:
 
     @contextmanager
     def _files(self) -> Iterator[Any]:
-        """Yield DVC's view of the files; its errors become RuntimeError."""
+        """Yield DVC's view of the files, with the project as "/"; its errors become RuntimeError.
+
+        A path without that "/" is one from the folder in which the program was started.
+        """
         from dvc.api import DVCFileSystem
         from dvc.exceptions import DvcException
         from dvc_data.index import DataIndexDirError
@@ -159,5 +160,5 @@ def _copied(files: Any, path: str, destination: Path) -> str:
     """Copy a file or folder of DVC's view into `destination`, under its path; return its digest as in dvc.lock."""
     copy = destination / path
     copy.parent.mkdir(parents=True, exist_ok=True)
-    files.get(path, str(copy), recursive=True)
+    files.get(f"/{path}", str(copy), recursive=True)
     return md5_of_folder(copy) if copy.is_dir() else md5_of(copy)

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from softmax_regression.lineage.naming import state_named
-from softmax_regression.lineage.restore import RESTORE_LOCK, belongs_to, restore
-from softmax_regression.lineage.states import ARTIFACTS, TRAIN, WORKSPACE, State, all_states
+from softmax_regression.lineage.restore import RESTORE_LOCK, belongs_to, restore, run_of
+from softmax_regression.lineage.states import TRAIN, WORKSPACE, State, all_states
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.database import exclusive
-from softmax_regression.tracking.record import RunRecord
-from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.record import LIVE, RunRecord
+from softmax_regression.tracking.run_store import RunStore, unsettled
 
 NOTHING_TO_DO = "nothing to do"
 
@@ -19,12 +19,12 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     """Bring the store up to date with DVC's outputs; yield a line for each run that was changed.
 
     `names` are the states to look at, as `naming.state_named` reads them. By default the workspace, the checked-out
-    commit, and all experiments that `dvc exp list --all` knows. Doing it again changes nothing.
+    commit, and all experiments that `dvc exp list --all` knows. Which run represents which experiment is settled, too,
+    as runs may have been deleted or restored in MLflow. Doing it again changes nothing.
     Raises RuntimeError, at the end, if the outputs of a state are not available.
     """
     store = RunStore.open(root)
-    for dead in store.end_dead_runs():
-        yield f"{dead.name}: its process is gone, so it is KILLED now"
+    yield from store.end_dead_runs()
     changed, failed = 0, 0
     for state in [state_named(store, root, name) for name in names] or all_states(root):
         try:
@@ -34,6 +34,13 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
             failed += 1
         changed += len(lines)
         yield from lines
+    records = store.runs()
+    changes = unsettled(records)
+    store.retag(changes)
+    for record in records:
+        if LIVE in (tags := changes.get(record.run_id, {})):
+            changed += 1
+            yield f"{record.name} ({record.run_id[:8]}): {'live again' if tags[LIVE] == 'true' else 'no longer live'}"
     if not changed:
         yield f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"
     if failed:
@@ -41,17 +48,22 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
 
 
 def lacking(store: RunStore, state: State) -> tuple[RunRecord | None, list[str]]:
-    """Return the run that represents a state, or None, and the stages whose outputs it lacks.
+    """Return the run that represents a state, or None, and the paths of the outputs that it lacks.
 
     Another state may share the run and have other late outputs; then those of the workspace are the ones it holds.
+    Files are looked for, too: the folder of artifacts may have been deleted, and the database not.
     """
-    record = store.find(state.experiment.key)
+    record = run_of(store, state)
     if record is None:
         return None, list(state.outputs)
-    held = {stage: record.tags.get(stage_logs.outputs_tag(stage)) for stage in state.outputs}
-    if state.name == WORKSPACE:
-        return record, [stage for stage, digest in held.items() if digest != state.outputs[stage]]
-    return record, [stage for stage, digest in held.items() if digest is None]
+    files = store.artifacts(record.run_id)
+
+    def has(path: str, digest: str) -> bool:
+        held = record.outputs.get(Path(path).name)
+        there = stage_logs.place(Path(path).name).partition("/")[0] in files
+        return there and held is not None and (held == digest or state.name != WORKSPACE)
+
+    return record, [path for path, digest in state.outputs.items() if not has(path, digest)]
 
 
 def _sync(store: RunStore, state: State) -> list[str]:
@@ -60,17 +72,16 @@ def _sync(store: RunStore, state: State) -> list[str]:
         tags = belongs_to(record, state.dvc_tags) if record else {}
         if not missing and not tags:
             return []
-        if missing:
-            state.copy_outputs(Path(folder))
+        state.copy_outputs(Path(folder), missing)
         if record is None:
             run = restore(store, state.experiment, Path(folder, TRAIN), state.origin(), state.dvc_tags)
         else:
             run = store.continue_run(record.run_id)
-            if "train" in missing:
+            if TRAIN in missing:
                 stage_logs.log_training(run, Path(folder, TRAIN))
-        for stage in missing:
-            if stage != "train":
-                stage_logs.log_stage(run, stage, Path(folder, ARTIFACTS, stage))
+        for path in missing:
+            if path != TRAIN:
+                stage_logs.log_output(run, Path(folder, path))
         run.set_tags(tags)
         run.finish()
     if run.lost:

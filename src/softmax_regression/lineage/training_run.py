@@ -7,18 +7,21 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.outcome import History
 from softmax_regression.files import project_root, text_of, write_atomically
-from softmax_regression.lineage.provenance import config_key, origin_here
-from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, start
+from softmax_regression.lineage.provenance import Origin, config_key, origin_here
+from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, resume, start
 from softmax_regression.tracking import stage_logs
+from softmax_regression.tracking.record import CHECKPOINT
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 
+TOKEN = "token"  # the file in a checkpoint's folder
 FLUSH_SECONDS = 1.0  # between two batches of metrics: a watched curve grows, a fast training is not slowed down
 DRAW_AFTER_SECONDS = 3.0
 DRAW_SHARE = 0.05  # of the training's time that redrawing the curves may take
@@ -43,8 +46,8 @@ class TrainingRun:
         """Open the store and start the run. Raises RuntimeError if it is not there: nothing has been computed."""
         root = project_root()
         store = RunStore.open(root)
-        for dead in store.end_dead_runs():
-            print(f"{dead.name}: its process is gone, so it is KILLED now", flush=True)
+        for line in store.end_dead_runs():
+            print(line, flush=True)
         checkpoint = root / CHECKPOINTS / config_key(self.experiment)
         checkpoint.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
@@ -55,27 +58,34 @@ class TrainingRun:
                 print("another process trains the same: this one keeps no checkpoint", file=sys.stderr, flush=True)
             on_sigterm = signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
             held.callback(signal.signal, signal.SIGTERM, on_sigterm)
-            self.run = self._resumed(store) or start(store, self.experiment, origin_here())
-            if self.checkpoint:
-                write_atomically(self.checkpoint / "run", self.run.run_id)
+            origin = origin_here()
+            self.run = self._resumed(store, origin) or start(store, self.experiment, origin, self._tags())
             self._held = held.pop_all()  # until the end; given back at once if the run could not be started
         self._flushed = time.monotonic()
         return self
 
-    def _resumed(self, store: RunStore) -> Run | None:
-        """Return the run that a killed training of the same left here, to continue it, if there is one."""
+    def _resumed(self, store: RunStore, origin: Origin) -> Run | None:
+        """Return the run of this store that a killed training of the same left, to go on with it, if there is one.
+
+        The run has the token that lies with the checkpoint: it is there before the run is, whatever kills it when.
+        """
+        token = text_of(self.checkpoint / TOKEN) if self.checkpoint else ""
+        left = store.runs(f"tags.`{CHECKPOINT}` = '{token}'") if token else []
+        for record in left:
+            if record.status == "RUNNING":  # its process held the lock as long as it lived, in whatever container
+                store.kill(record, "its process has ended")
+        if not left or not self._resume:
+            return None
+        print(f"resuming the run {left[0].name}", flush=True)
+        return resume(store, left[0], self.experiment, origin)
+
+    def _tags(self) -> dict[str, str]:
+        """Return the tag of a new run that leads to it from the checkpoint."""
         if self.checkpoint is None:
-            return None
-        run_id = text_of(self.checkpoint / "run")
-        record = store.run(run_id) if run_id else None
-        if record is None or record.status == "FINISHED":
-            return None
-        if record.status == "RUNNING":  # its process held the lock as long as it lived, in whatever container
-            store.kill(record, "its process has ended")
-        if not self._resume or not any(self.checkpoint.glob("*.ckpt")):
-            return None
-        print(f"resuming the run {record.name} from its last checkpoint", flush=True)
-        return store.resume_run(record.run_id)
+            return {}
+        token = uuid4().hex
+        write_atomically(self.checkpoint / TOKEN, token)
+        return {CHECKPOINT: token}
 
     def on_epoch(self, history: History) -> None:
         """Record the epoch that has just ended: the last row of `history`."""

@@ -10,8 +10,9 @@ import json
 import logging
 import os
 import tempfile
+import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -65,6 +66,7 @@ class Client:
     def open(cls, root: Path) -> Self:
         """Open the store of the project at `root`; create it if it is not there, repair it if the folder has moved.
 
+        A database of an older MLflow is migrated, see `database.migrate`.
         MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME may name another store than `mlflow.db` and `mlruns/` in `root`,
         and another experiment. Raises RuntimeError if no store can be opened: a server that does not answer (after 4 s)
         or refuses the credentials, a damaged file; ValueError for a URI of a kind that MLflow does not take.
@@ -83,6 +85,7 @@ class Client:
         with _explained(uri), connection.impatience():
             if file is not None:
                 database.create_once(file, lambda new: _create(database.database_uri(new), artifacts, experiment))
+                database.migrate(file, _schema())
                 database.relocate(file)
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
@@ -109,13 +112,15 @@ class Client:
         return ui.link(self.uri, self.experiment_id) if self.is_server else "make ui"
 
     def run(self, run_id: str) -> RunRecord | None:
-        """Return the run with this full id, or None."""
+        """Return the run with this full id, or None; deleted runs, and those of other experiments, are none."""
         try:
-            return _record(self.mlflow.get_run(run_id))
+            run = self.mlflow.get_run(run_id)
         except connection.StoreUnavailableError as error:
             if getattr(error.__cause__, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+        here = run.info.lifecycle_stage == "active" and run.info.experiment_id == self.experiment_id
+        return _record(run) if here else None
 
     def runs(self, condition: str = "") -> list[RunRecord]:
         """Return the experiment's runs, newest first; `condition` is in MLflow's search syntax."""
@@ -131,16 +136,20 @@ class Client:
                 return records
 
     def history(self, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-        """Return the (step, value) pairs of each metric, in order of step."""
-        return {
-            name: sorted((point.step, point.value) for point in self.mlflow.get_metric_history(run_id, name))
-            for name in names
-        }
+        """Return the (step, value) pairs of each metric, in order of step; see `recorded`."""
+        found = self.recorded(run_id, names)
+        return {name: [(step, value) for (own, step), (_, value) in found.items() if own == name] for name in names}
+
+    def recorded(self, run_id: str, names: Iterable[str]) -> dict[tuple[str, int], tuple[int, float]]:
+        """Return {(metric's name, step): (ms since 1970, value)}, in order of step; of a step's values the latest."""
+        points = (point for name in names for point in self.mlflow.get_metric_history(run_id, name))
+        ordered = sorted((point.key, point.step, point.timestamp, point.value) for point in points)
+        return {(name, step): (time, value) for name, step, time, value in ordered}
 
     def last_recorded(self, record: RunRecord) -> int:
         """Return when the run last recorded a metric, or else when it started, in ms since 1970."""
-        histories = [self.mlflow.get_metric_history(record.run_id, name) for name in record.metrics]
-        return max((point.timestamp for points in histories for point in points), default=record.start_time)
+        times = (time for time, _ in self.recorded(record.run_id, record.metrics).values())
+        return max(times, default=record.start_time)
 
     def artifacts(self, run_id: str, folder: str = "") -> list[str]:
         """Return the paths of the files and folders directly in an artifact folder of the run."""
@@ -195,21 +204,31 @@ class Client:
     def log_bytes(self, run_id: str, content: bytes, artifact_path: str) -> None:
         """Write a file among the run's artifacts."""
         folder, _, name = artifact_path.rpartition("/")
-        with tempfile.TemporaryDirectory() as temporary:
+        with _explained(self.uri), tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary, name)
             path.write_bytes(content)
             self.mlflow.log_artifact(run_id, str(path), folder or None)
 
     def log_images(self, run_id: str, key: str, images: Sequence[tuple[int, Path]]) -> None:
-        """Log (step, picture file) pairs as an image series, those steps that the run lacks."""
+        """Log (step, picture file) pairs as an image series; a picture of a step replaces the one before.
+
+        The files are named as MLflow's `log_image` names them. Its names hold the time and a random number, so that a
+        call that was cut off between a picture and its thumbnail could only be repeated under another name.
+        """
+        from mlflow.tracking.multimedia import compress_image_size
         from PIL import Image
 
         logged = self.artifacts(run_id, "images")
-        for step, path in images:
-            start = f"images/{key.replace('/', '~')}+step+{step}+"  # MLflow's own naming
-            if not any(name.startswith(start) for name in logged):
+        with tempfile.TemporaryDirectory() as folder:
+            for step, path in images:
+                start = f"{key.replace('/', '~')}+step+{step}+timestamp+"
+                there = (name.removeprefix("images/").removesuffix(".png") for name in logged if name.endswith(".png"))
+                stem = next((name for name in there if name.startswith(start)), f"{start}0+{uuid.UUID(int=step)}")
                 with Image.open(path) as image:
-                    self.mlflow.log_image(run_id, image, key=key, step=step, synchronous=True)
+                    image.save(Path(folder, f"{stem}.png"))
+                    compress_image_size(image).save(Path(folder, f"{stem}+compressed.webp"))
+            self.mlflow.log_artifacts(run_id, folder, "images")
+        self.set_tags(run_id, {"mlflow.loggedImages": "True"})
 
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, context: str, profile: Mapping[str, object]
@@ -222,20 +241,20 @@ class Client:
         self.mlflow.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def log_model(self, run_id: str, parts: ModelParts) -> None:
-        """Log an MLflow model that came of the run, unless it has one; an entry left unfinished is filled."""
+        """Log an MLflow model that came of the run, unless it has one; one that is not whole is filled."""
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         run = self.mlflow.get_run(run_id)
-        if run.outputs and run.outputs.model_outputs:
-            return
         experiment = run.info.experiment_id
-        started = self.mlflow.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-        if started:
-            model_id = started[0].model_id
-        else:
+        linked = {output.model_id for output in run.outputs.model_outputs} if run.outputs else set()
+        found = self.mlflow.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        model = next((model for model in found if model.model_id in linked), found[0] if found else None)
+        if model is None:
             params = dict(run.data.params)
             model = self.mlflow.create_logged_model(experiment, "model", run_id, params=params, model_type="classifier")
-            model_id = model.model_id
+        model_id = model.model_id
+        if model_id in linked and self.mlflow.list_logged_model_artifacts(model_id):
+            return
         with _explained(self.uri), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow warns of its own type hints, and of integers that could be missing
             from mlflow import pyfunc
@@ -256,7 +275,8 @@ class Client:
             )
             self.mlflow.log_model_artifacts(model_id, f"{folder}/model")
         self.mlflow.finalize_logged_model(model_id, LoggedModelStatus.READY)
-        self.mlflow.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+        if model_id not in linked:  # the last step: a run that names its model has all of it
+            self.mlflow.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
@@ -305,6 +325,24 @@ def _create(uri: str, artifacts: Path, experiment: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
             raise
+
+
+def _schema() -> database.Schema:
+    """Return what the installed MLflow knows of its databases (15 ms)."""
+    from alembic.script import ScriptDirectory
+    from mlflow.store import db_migrations
+    from mlflow.store.db import utils
+    from mlflow.version import VERSION
+
+    def upgrade(file: Path) -> None:
+        engine = utils.create_sqlalchemy_engine(database.database_uri(file))
+        try:
+            utils._upgrade_db(engine)  # what `mlflow db upgrade` does
+        finally:
+            engine.dispose()
+
+    scripts = ScriptDirectory(str(Path(db_migrations.__file__).parent))
+    return database.Schema(VERSION, [script.revision for script in scripts.walk_revisions()], upgrade)
 
 
 @contextmanager

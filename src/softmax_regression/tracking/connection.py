@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from softmax_regression.files import no_room
 from softmax_regression.redaction import redact
 
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -72,10 +74,11 @@ def explain(uri: str, error: Exception) -> str:
         todo = "see that it runs, or unset MLFLOW_TRACKING_URI to record in this project's mlflow.db"
     elif "database schema" in reason:
         what = f"the MLflow store {uri} was written by another version of MLflow"
-        todo = f"copy the file, then run `mlflow db upgrade {uri}`"
+        todo = f"back it up, then run `mlflow db upgrade {uri}`"
     else:
-        what = f"the MLflow store {uri} does not take a call: {reason}"
-        todo = "see who else has it open, and that the disk is not full"
+        what = f"the MLflow store {uri} does not take {getattr(cause, 'filename2', None) or 'a call'}: "
+        full = no_room(cause, Path(uri.removeprefix("sqlite:///")).parent) if uri.startswith("sqlite") else ""
+        return redact(what + (full or f"{reason}; see who else has it open, and its rights"))
     return redact(f"{what}; {todo}")
 
 

@@ -1,18 +1,23 @@
-"""The local store as files: a database and a folder of artifacts, created once and corrected after a move.
+"""The local store as files: a database and a folder of artifacts, created once, migrated, corrected after a move.
 
-MLflow keeps every artifact location as an absolute path, and creates its database unsafely when several
-processes start at once. Both are dealt with here, below MLflow, with sqlite3 and a lock file.
+MLflow keeps every artifact location as an absolute path, creates its database unsafely when several processes start
+at once, and alters an older version's in place. This is dealt with here, below MLflow, with sqlite3 and a lock file.
 """
 
+import os
 import re
+import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from softmax_regression.files import atomic_path
+from softmax_regression.files import atomic_path, no_room
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 _PREFIX = "sqlite:///"
@@ -26,6 +31,15 @@ _LOCATIONS = (
     ("runs", "artifact_uri", "run_uuid", 3),
     ("logged_models", "artifact_location", "model_id", 4),
 )
+_KEPT = ("experiments", "runs", "metrics", "params", "tags")  # tables of which a migration may lose no row
+
+
+class Schema(NamedTuple):
+    """What an MLflow knows of its databases: their revisions, newest first, and how to bring a file to the newest."""
+
+    version: str  # MLflow's
+    revisions: Sequence[str]
+    upgrade: Callable[[Path], None]
 
 
 def database_file(uri: str, root: Path) -> Path | None:
@@ -86,6 +100,59 @@ def exclusive(lock: Path, wait: float = 60.0) -> Iterator[None]:
         ) from None
 
 
+def migrate(database: Path, schema: Schema) -> None:
+    """Bring a database that an older MLflow wrote to the newest schema, and say so; the old file is kept beside it.
+
+    A copy is upgraded, checked and renamed into place; until then, and on any error, nothing changes. Meanwhile others
+    can read, and wait to write. A program that still has the old file open goes on reading that, and SQLite refuses
+    what it writes ("attempt to write a readonly database"): nothing is lost unseen.
+
+    Raises RuntimeError for a schema that this MLflow does not know, and where the migration fails.
+    """
+    if (revision := _revision(database)) == schema.revisions[0]:
+        return
+    if revision not in schema.revisions:
+        raise RuntimeError(
+            f"{database} has the schema {revision}, which MLflow {schema.version} does not know: a newer MLflow wrote "
+            "it, or another program; install that version, or name another file in MLFLOW_TRACKING_URI"
+        )
+    with exclusive(lock_file(database)):
+        if _revision(database) == revision:  # or another process was faster
+            try:
+                _migrate(database.resolve(), revision, schema)
+            except Exception as error:  # a migration may raise anything
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise RuntimeError(
+                    f"{database} is as it was, not migrated: {reason}; or name another file in MLFLOW_TRACKING_URI"
+                ) from error
+
+
+def _migrate(database: Path, revision: str, schema: Schema) -> None:
+    old = f"{database.name}.before-{revision}"
+    names = (database.with_name(old if number == 1 else f"{old}-{number}") for number in count(1))
+    kept = next(name for name in names if not name.exists())
+    print(
+        f"{database} is of an older MLflow (schema {revision}): migrating it to MLflow {schema.version} (schema "
+        f"{schema.revisions[0]}); the old file is kept as {kept.name}",
+        file=sys.stderr,
+        flush=True,
+    )
+    with _opened(database) as holder:
+        holder.execute("PRAGMA journal_mode = DELETE")  # or a write-ahead log here would be taken for the new file's
+        holder.execute("BEGIN IMMEDIATE")
+        with atomic_path(database) as new:
+            rows = _rows(database)
+            with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(new)) as copy:
+                source.backup(copy)
+            schema.upgrade(new)
+            lost = any(now < was for now, was in zip(_rows(new), rows, strict=True))
+            if lost or _revision(new) != schema.revisions[0]:
+                raise RuntimeError("the migrated copy lacks rows, or tables; go on with the MLflow that wrote it")
+            shutil.copymode(database, new)
+            os.link(database, kept)
+        holder.rollback()  # a commit would wait for readers
+
+
 def relocate(database: Path) -> None:
     """Point the locations in `database` into its own folder after the folder was moved or copied.
 
@@ -111,9 +178,24 @@ def _has_tables(database: Path) -> bool:
         return False
     with _opened(database) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if tables and "experiments" not in tables:
+    if tables and not {"experiments", "alembic_version"} <= tables:
         raise RuntimeError(f"{database} is a database, but not MLflow's: move it away, or name another file")
     return bool(tables)
+
+
+def _revision(database: Path) -> str:
+    """Return the revision of the schema, as MLflow's migrations (Alembic's) record it."""
+    with _opened(database) as connection:
+        return str(connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()[0])
+
+
+def _rows(database: Path) -> list[int]:
+    """Return how many rows the tables have that hold the runs. Raises RuntimeError if the file is damaged."""
+    with _opened(database) as connection:
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in _KEPT]
 
 
 @contextmanager
@@ -122,8 +204,9 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(database, timeout=_BUSY)) as connection, connection:
             yield connection
-    except sqlite3.OperationalError as error:  # locked, read-only, no permission
-        raise RuntimeError(f"{database} cannot be used: {error}; see who else has it open, and its rights") from None
+    except sqlite3.OperationalError as error:  # locked, read-only, no permission, a full disk
+        reason = no_room(error, database.parent) or f"{error}; see who else has it open, and its rights"
+        raise RuntimeError(f"{database} cannot be used: {reason}") from None
     except sqlite3.DatabaseError as error:  # not a database, damaged
         raise RuntimeError(
             f"{database} cannot be read: {error}; restore it from a copy, or move it away and let sync fill a new one"

@@ -1,16 +1,25 @@
-"""Who writes a run: which machine, which boot of it, which process; and whether that process is gone."""
+"""Who writes a run: which machine, which boot of it, which process; and whether that process is gone.
+
+A process of this machine is looked up. One on another machine, or in another container, cannot be: it gives a sign of
+life every minute, and is taken for gone when it has been silent for too long.
+"""
 
 import hashlib
 import os
 import platform
+import re
+import time
 import uuid
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
 import psutil
 
-TAG = "writer"
+TAG, SEEN = "writer", "writer.seen"  # tags of a run: who writes it; its last sign of life, in ms since 1970
+EVERY = 60.0  # seconds between two signs of life
+DEADLINE = 600.0  # seconds of silence that are allowed
 
 
 def identity() -> str:
@@ -25,17 +34,29 @@ def identity() -> str:
     return f"{host()} {_boot()} {pid} {_started(pid) or '-'}"
 
 
-def why_gone(writer: str) -> str | None:
-    """Return why the process named by a run's tag can no longer be writing, or None where that is not proven.
+def sign_of_life() -> dict[str, str]:
+    """Return the tag that says that the process which writes a run is alive now, by its own clock."""
+    return {SEEN: str(time.time_ns() // 1_000_000)}
 
-    None for a process of another host, a live one, or no name at all: silence is no proof.
+
+def is_here(writer: str) -> bool:
+    """Say whether a run's tag names a process of this machine, or of this container, which can be looked up."""
+    return re.fullmatch(rf"{host()} \S+ \d+ \S+", writer) is not None
+
+
+def why_gone(writer: str, seen: int) -> str | None:
+    """Return why the process named by a run's tag can no longer be writing, or None where it may be.
+
+    Of a process of this machine that is known, however long it is silent. Any other one is judged by its last sign of
+    life, `seen` in ms since 1970. The clocks of two machines may differ: the deadline of ten signs leaves minutes for
+    that. It may be judged wrongly all the same, where its machine slept: then it still ends its run as it ends itself.
     """
-    try:
-        its_host, boot, pid, its_start = writer.split()
-    except ValueError:
-        return None
-    if its_host != host() or not pid.isdecimal():
-        return None
+    if not is_here(writer):
+        if time.time() - seen / 1000 <= DEADLINE:
+            return None
+        since = datetime.fromtimestamp(seen / 1000, UTC)
+        return f"no sign of life since {since:%Y-%m-%d %H:%M} UTC, {DEADLINE / 60:.0f} minutes are allowed"
+    _, boot, pid, its_start = writer.split()
     if boot != _boot():
         return "the machine has been restarted since"
     started = _started(int(pid))

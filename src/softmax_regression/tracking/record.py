@@ -7,7 +7,10 @@ from dataclasses import dataclass
 CONFIG, KEY, ATTEMPT, LIVE = "experiment.config", "experiment.key", "experiment.attempt", "experiment.live"
 REPRODUCES, REPRODUCED = "experiment.reproduces", "experiment.reproduced"
 RESTORED = "experiment.restored"  # "true": rebuilt from the outputs; "completed": cut off, then completed from them
+CHECKPOINT = "experiment.checkpoint"  # names the checkpoint that a killed training goes on from, into this run
 KILLED, ERROR = "experiment.killed", "experiment.error"
+OUTPUTS = "outputs."  # and the name of an output of DVC's: its digest, as in dvc.lock, once the run has all of it
+INCOMPLETE = "incomplete"  # instead of the digest, while that output is being recorded
 DVC_EXPERIMENT, DVC_BASELINE, DVC_ALSO = "dvc.exp.name", "dvc.exp.baseline", "dvc.exp.also"
 
 
@@ -45,6 +48,12 @@ class RunRecord:
         return self.status == "FINISHED" and self.tags.get(LIVE) == "true"
 
     @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of DVC's that the run holds, all of each: digests by name."""
+        held = {tag.removeprefix(OUTPUTS): digest for tag, digest in self.tags.items() if tag.startswith(OUTPUTS)}
+        return {name: digest for name, digest in held.items() if digest != INCOMPLETE}
+
+    @property
     def dvc_experiment(self) -> str:
         """Name of the DVC experiment that the run belongs to, or empty."""
         return self.tags.get(DVC_EXPERIMENT, "")
@@ -53,5 +62,5 @@ class RunRecord:
         if self.status != "FINISHED":
             state = self.status.lower()
         else:
-            state = "live" if self.live else "a repetition" if REPRODUCES in self.tags else "superseded"
+            state = "live" if self.live else "a repetition" if self.tags.get(REPRODUCES) else "superseded"
         return f"{self.name} ({self.run_id[:8]}, {state})"

@@ -1,12 +1,15 @@
 """The run that is being written: it never stops the work that it records, writes nothing twice and no secret."""
 
+import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Self, TypeAlias
 
 from softmax_regression.redaction import redact
+from softmax_regression.tracking import processes
 from softmax_regression.tracking.client import Client, ModelParts, Point
 from softmax_regression.tracking.connection import StoreUnavailableError, impatience
 from softmax_regression.tracking.record import ERROR
@@ -20,7 +23,8 @@ class Run:
 
     Then `lost` says why, in one line, and nothing more is sent until `finish` tries once again; what has not
     arrived by then can be rebuilt from the DVC outputs. As a context manager it ends the run: FINISHED, FAILED
-    on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, OSError) are raised as ever.
+    on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, OSError) are raised as ever. Until it ends, a
+    thread gives signs of life, see processes.py.
     """
 
     def __init__(self, client: Client, run_id: str, name: str, on_finish: Finish | None, *, new: bool = False) -> None:
@@ -32,8 +36,12 @@ class Run:
         self._new = new
         self._on_finish = on_finish
         self._waiting: list[Callable[[], object]] = []
-        self._recorded: set[Point] = set()
+        self._recorded: dict[tuple[str, int], tuple[int, float]] = {}  # see `Client.recorded`
         self._read: set[str] = set()
+        self._ended = threading.Event()
+        self._pulse = threading.Thread(target=_give_signs_of_life, args=(weakref.ref(self), self._ended), daemon=True)
+        if on_finish:
+            self._pulse.start()
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics of one step; see `log_steps`."""
@@ -42,11 +50,15 @@ class Run:
     def log_steps(self, steps: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Record the metrics of several steps in one call, with the present time.
 
-        What the run already has, same name, step and value, is not recorded again.
+        What the run already has as the latest value of a step is not recorded again.
         """
         points = [(name, step, float(value)) for step, values in steps for name, value in values.items()]
         now = time.time_ns() // 1_000_000
         self._send(lambda: self._log_unrecorded(points, now))
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Record params in one call; those that the run has must be equal."""
+        self._send(lambda: self._client.log_batch(self.run_id, params=params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags in one call."""
@@ -89,6 +101,9 @@ class Run:
 
         `key` is the finished experiment's key; see `RunStore.finish`.
         """
+        self._ended.set()
+        if self._pulse.is_alive():
+            self._pulse.join()  # or a sign of life could follow the end
         end, on_finish = time.time_ns() // 1_000_000, self._on_finish
         with impatience() if self.lost else nullcontext():
             if on_finish and status == "FINISHED":
@@ -97,6 +112,9 @@ class Run:
                 self._send(lambda: self._client.end_run(self.run_id, status, end))
             self._on_finish = None
             self._flush()
+        if self.lost and on_finish and status != "FINISHED":
+            with suppress(StoreUnavailableError):  # what waits may need more room than a full disk has, the status less
+                self._client.end_run(self.run_id, status, end)
         return self.lost is None
 
     def __enter__(self) -> Self:
@@ -125,11 +143,25 @@ class Run:
                 return
         self.lost = None
 
-    def _log_unrecorded(self, points: Sequence[Point], timestamp: int) -> None:
+    def _log_unrecorded(self, points: Sequence[Point], now: int) -> None:
         if not self._new and (unread := {name for name, _, _ in points} - self._read):
-            histories = self._client.history(self.run_id, sorted(unread))
-            self._recorded |= {(name, step, value) for name in histories for step, value in histories[name]}
+            self._recorded |= self._client.recorded(self.run_id, sorted(unread))
             self._read |= unread
-        new = [point for point in points if point not in self._recorded]
+        old = [self._recorded.get((name, step)) for name, step, _ in points]
+        new = [point for point, had in zip(points, old, strict=True) if had is None or had[1] != point[2]]
+        # Later than any value that it replaces, whatever the clock says: MLflow shows the latest of the last step.
+        timestamp = max([now, *(had[0] + 1 for had in old if had)])
         self._client.log_batch(self.run_id, new, timestamp)
-        self._recorded.update(new)
+        self._recorded |= {(name, step): (timestamp, value) for name, step, value in new}
+
+
+def _give_signs_of_life(reference: weakref.ref[Run], ended: threading.Event) -> None:
+    """Say now and then that a run is being written, until it has ended or nobody holds it any more."""
+    while not ended.wait(processes.EVERY):
+        run = reference()
+        if run is None:
+            return
+        if run.lost is None:
+            with suppress(Exception):  # of the store: it is told again in a minute
+                run._client.set_tags(run.run_id, processes.sign_of_life())
+        del run

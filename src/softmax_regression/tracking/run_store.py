@@ -1,7 +1,8 @@
 """The runs of experiments: starting and resuming them, which one represents an experiment, those whose process died."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from softmax_regression.tracking import database, processes
@@ -15,9 +16,57 @@ from softmax_regression.tracking.record import (
     LIVE,
     REPRODUCED,
     REPRODUCES,
+    RESTORED,
     RunRecord,
 )
 from softmax_regression.tracking.run import Run
+
+
+def representative(finished: Sequence[RunRecord]) -> RunRecord:
+    """Return which of the finished runs of one experiment people see: the most complete, of equals the first."""
+    return min(finished, key=lambda run: (-len(run.outputs), *_end(run)))
+
+
+def standing(runs: Iterable[RunRecord]) -> dict[str, dict[str, str]]:
+    """Return, by run, the tags that say which of the finished `runs` represents its experiment, empty for none.
+
+    Runs of one key are one experiment. One of them represents it, and its tags say how often and when the others came
+    to the same weights; it is live where some configuration came to these weights last, and superseded where none did.
+    All of this follows from the runs that are there: one may have been deleted, or restored, since the tags were set.
+    With a run, `runs` must hold all that share its configuration or key.
+    """
+    finished = sorted((run for run in runs if run.status == "FINISHED" and run.config_key), key=_end)
+    last = {run.config_key: run.key or run.run_id for run in finished}  # what each configuration came to
+    experiments: dict[str, list[RunRecord]] = {}
+    for run in finished:
+        experiments.setdefault(run.key or run.run_id, []).append(run)
+    tags: dict[str, dict[str, str]] = {}
+    for name, own in experiments.items():
+        shown = representative(own)
+        for run in own:
+            tags[run.run_id] = {LIVE: "false", REPRODUCES: "" if run is shown else shown.run_id, REPRODUCED: ""}
+        if name in last.values():
+            tags[shown.run_id][LIVE] = "true"
+        if times := sum(run is not shown and run.tags.get(RESTORED) != "true" for run in own):
+            when = datetime.fromtimestamp((own[-1].end_time or 0) / 1000, UTC)
+            plural = "s" if times > 1 else ""
+            tags[shown.run_id][REPRODUCED] = f"{times} time{plural}, last on {when:%Y-%m-%d %H:%M} UTC"
+    return tags
+
+
+def unsettled(runs: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
+    """Return, by run, the tags of finished `runs` that are not as `standing` says, with what they should be."""
+    wanted = standing(runs)
+    changes = {
+        run.run_id: {tag: value for tag, value in wanted[run.run_id].items() if value != run.tags.get(tag, "")}
+        for run in runs
+        if run.run_id in wanted
+    }
+    return {run_id: tags for run_id, tags in changes.items() if tags}
+
+
+def _end(run: RunRecord) -> tuple[int, str]:
+    return run.end_time or 0, run.run_id
 
 
 class RunStore(Client):
@@ -36,7 +85,7 @@ class RunStore(Client):
             attempt = 1 + max((record.attempt for record in self.attempts(config_key)), default=0)
             name = name if attempt == 1 else f"{name} #{attempt}"
             own = {CONFIG: config_key, ATTEMPT: str(attempt), processes.TAG: processes.identity()}
-            run_id = self.create_run(name, own | dict(tags or {}))
+            run_id = self.create_run(name, own | processes.sign_of_life() | dict(tags or {}))
         try:
             self.log_batch(run_id, params=params)
         except BaseException:
@@ -52,13 +101,13 @@ class RunStore(Client):
         """
         record = self.existing(run_id)
         writer = record.tags.get(processes.TAG, "")
-        if record.status == "RUNNING" and writer != processes.identity() and not processes.why_gone(writer):
+        if record.status == "RUNNING" and writer != processes.identity() and not self._why_gone(record):
             raise RuntimeError(
                 f"the run {record} is being written by another process, or one on another machine ({writer or '?'}): "
                 "wait for it, or end it"
             )
         # The writer comes before RUNNING, so that nobody ends it as dead in between.
-        self.set_tags(run_id, {processes.TAG: processes.identity()})
+        self.set_tags(run_id, {processes.TAG: processes.identity(), **processes.sign_of_life()})
         self.reopen_run(run_id, stale_tags=sorted({KILLED, ERROR} & record.tags.keys()))
         return Run(self, run_id, record.name, on_finish=self.finish)
 
@@ -78,55 +127,63 @@ class RunStore(Client):
         return self.runs(f"tags.`{CONFIG}` = '{config_key}'")
 
     def find(self, key: str) -> RunRecord | None:
-        """Return the live run of the experiment with this key; if none is live, the newest finished one."""
+        """Return the run that represents the experiment with this key, or None."""
         finished = [run for run in self.runs(f"tags.`{KEY}` = '{key}'") if run.status == "FINISHED"]
-        return max(finished, key=lambda run: (run.live, REPRODUCES not in run.tags, run.end_time or 0), default=None)
+        return representative(finished) if finished else None
 
     def finish(self, run_id: str, key: str, end: int) -> None:
-        """End a run as FINISHED, at `end` in ms since 1970, and decide which run represents its experiment.
+        """End a run as FINISHED, at `end` in ms since 1970, and settle which run represents its experiment.
 
-        A run that came to the same weights as one before is a repetition: that one stays the experiment's run, and its
-        tags say how often and when it was reproduced. Otherwise this run is live, and others of its configuration,
-        which came to other weights, are superseded. May be called again after it was cut off.
+        May be called again after it was cut off.
         """
         self.set_tags(run_id, {LIVE: "true"} | ({KEY: key} if key else {}))
         self.end_run(run_id, "FINISHED", end)
+        self.settle(run_id)
+
+    def settle(self, run_id: str) -> None:
+        """Bring the tags of a finished run, and of its relatives, up to what `standing` says."""
         # Others may finish at the same time: whoever looks last sees all that have ended, and has nothing to change.
-        while changes := self._unsettled(run_id):
-            for other, tags in changes.items():
-                self.set_tags(other, tags)
+        while changes := unsettled(self._relatives(run_id)):
+            self.retag(changes)
 
-    def _unsettled(self, run_id: str) -> dict[str, dict[str, str]]:
-        """Return the tags to set, by run, so that one run represents the experiment of a finished run."""
-        own = self.existing(run_id)
-        twins = self.runs(f"tags.`{KEY}` = '{own.key}'") if own.key else [own]
-        relatives = [run for config in {run.config_key for run in twins} for run in self.attempts(config)]
-        finished = [run for run in relatives if run.status == "FINISHED"]
-        ended = sorted(finished, key=lambda run: (run.end_time or 0, run.run_id))
-        latest = ended[-1]
-        live = next(run for run in ended if run is latest or (run.key and run.key == latest.key))
-        wanted = {run.run_id: {LIVE: str(run is live).lower()} for run in ended}
-        first, *repetitions = [run for run in ended if run.run_id == run_id or (run.key and run.key == own.key)]
-        for run in repetitions:
-            wanted[run.run_id][REPRODUCES] = first.run_id
-        if repetitions:
-            when = datetime.fromtimestamp((repetitions[-1].end_time or 0) / 1000, UTC)
-            times = f"{len(repetitions)} time{'s' if len(repetitions) > 1 else ''}"
-            wanted[first.run_id][REPRODUCED] = f"{times}, last on {when:%Y-%m-%d %H:%M} UTC"
-        return {run.run_id: wanted[run.run_id] for run in ended if not wanted[run.run_id].items() <= run.tags.items()}
+    def retag(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+        """Set tags by run."""
+        for run_id, tags in changes.items():
+            self.set_tags(run_id, tags)
 
-    def dead_runs(self) -> list[tuple[RunRecord, str]]:
-        """Return the runs that are RUNNING though their process, on this machine, is gone; and why it is."""
-        here = self.runs(f"attributes.status = 'RUNNING' AND tags.`{processes.TAG}` LIKE '{processes.host()} %'")
-        reasons = [(record, processes.why_gone(record.tags[processes.TAG])) for record in here]
-        return [(record, reason) for record, reason in reasons if reason]
+    def settled_runs(self) -> list[RunRecord]:
+        """Return all runs, newest first, with the tags that they should have: one deleted in MLflow is missing here."""
+        records = self.runs()
+        changes = unsettled(records)
+        return [replace(run, tags={**run.tags, **changes.get(run.run_id, {})}) for run in records]
 
-    def end_dead_runs(self) -> list[RunRecord]:
-        """End the dead runs as KILLED, when they last recorded something; return them."""
-        dead = self.dead_runs()
+    def _relatives(self, run_id: str) -> list[RunRecord]:
+        """Return the runs that share the configuration or the key with this one, or with one that does."""
+        found = {run_id: self.existing(run_id)}
+        asked: set[tuple[str, str]] = set()
+        while ask := {(tag, run.tags.get(tag, "")) for run in found.values() for tag in (CONFIG, KEY)} - asked:
+            asked |= ask
+            found |= {run.run_id: run for tag, value in ask if value for run in self.runs(f"tags.`{tag}` = '{value}'")}
+        return list(found.values())
+
+    def end_dead_runs(self) -> list[str]:
+        """End the runs that are RUNNING though their process is gone as KILLED; return a line for each."""
+        dead = [(record, reason) for record in self.running() if (reason := self._why_gone(record))]
         for record, reason in dead:
             self.kill(record, reason)
-        return [record for record, _ in dead]
+        return [f"{record.name}: its process is gone ({reason}), so it is KILLED now" for record, reason in dead]
+
+    def running(self) -> list[RunRecord]:
+        """Return our runs that are RUNNING, wherever their process is; one without a writer is somebody else's."""
+        return [record for record in self.runs("attributes.status = 'RUNNING'") if processes.TAG in record.tags]
+
+    def last_seen(self, record: RunRecord) -> int:
+        """Return when a run's process last gave a sign of life, in ms since 1970; version 0.1 had only its metrics."""
+        seen = record.tags.get(processes.SEEN, "")
+        return int(seen) if seen.isdecimal() else self.last_recorded(record)
+
+    def _why_gone(self, record: RunRecord) -> str | None:
+        return processes.why_gone(record.tags.get(processes.TAG, ""), self.last_seen(record))
 
     def kill(self, record: RunRecord, reason: str) -> None:
         """End a run whose process is gone as KILLED, at the time of its last record."""

@@ -17,23 +17,25 @@ from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.model import read_model
 from softmax_regression.artifacts.outcome import History, read_history
 from softmax_regression.data.datasets import FOLDER
-from softmax_regression.files import md5_of_folder, text_of
+from softmax_regression.files import md5_of, md5_of_folder, text_of
 from softmax_regression.tracking.client import ModelParts
+from softmax_regression.tracking.record import INCOMPLETE, OUTPUTS
 from softmax_regression.tracking.run import Run
 
-# a stage's output folder -> the run's folder for its files; others have the same name
+# an output of DVC's -> where the run has it; others keep their name, the files of train stand at the top
 FOLDERS = {"evaluate": "evaluation", "figures": "evaluation/figures", "predict": "predictions"}
 LIVE_CURVES = "evaluation/figures/curves.png"  # drawn while the training runs, then by the evaluate stage
 PREDICTIONS = "evaluation/predictions.csv"
 _SHOWN = {"first predictions": "predictions/first.png", "curves": LIVE_CURVES}  # on the run's page
 _DESCRIPTION = "mlflow.note.content"  # the tag that the UI shows on top of a run; MLflow keeps 8000 characters
+TRAIN = "train"  # the name of the train stage's output
 _SERIES = "series"  # a stage's folder series/<key>/<step>.png is an image series of the run
 _MODEL_CODE = Path(__file__).with_name("model_code.py")  # given as a path: importing it would import MLflow
 
 
-def outputs_tag(stage: str) -> str:
-    """Return the tag with the digest, as in dvc.lock, of an output folder: the run that has it holds them, all."""
-    return f"outputs.{stage}"
+def place(name: str) -> str:
+    """Return where a run has an output, or one file of it: the path among the run's artifacts."""
+    return "experiment.json" if name == TRAIN else FOLDERS.get(name, name)
 
 
 def run_params(experiment: Experiment) -> dict[str, object]:
@@ -69,6 +71,8 @@ def final_training_metrics(history: History) -> dict[str, float]:
 
 def log_training(run: Run, folder: Path) -> None:
     """Record the train stage's outputs: curves, final figures, files, the data as inputs, the model."""
+    tag = OUTPUTS + TRAIN
+    run.set_tags({tag: INCOMPLETE})
     history = read_history(folder / "history.csv")
     run.log_steps(curve_steps(history))
     run.log_metrics(final_training_metrics(history))
@@ -77,27 +81,30 @@ def log_training(run: Run, folder: Path) -> None:
             run.log_file(path)
     _log_data(run, folder)
     _log_model(run, folder)
-    run.set_tags({outputs_tag("train"): md5_of_folder(folder)})
+    run.set_tags({tag: md5_of_folder(folder)})
 
 
-def log_stage(run: Run, stage: str, folder: Path) -> None:
-    """Record an output folder of a stage after train: its files, and what its findings.json says.
+def log_output(run: Run, output: Path) -> None:
+    """Record an output of a stage after train, a folder or a file: its files, and what its findings.json says.
 
     Files of one name replace each other, so a run shows the newest outputs of each stage.
     """
-    name = FOLDERS.get(stage, stage)
-    findings = json.loads(text_of(folder / "findings.json") or "{}")
+    tag, folder = OUTPUTS + output.name, place(output.name)
+    run.set_tags({tag: INCOMPLETE})  # first, so that a kill half-way leaves no digest of what is no longer there
+    findings = json.loads(text_of(output / "findings.json") or "{}")
     run.log_metrics({f"final/{metric}": value for metric, value in findings.get("metrics", {}).items()})
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
+    if output.is_file():
+        run.log_file(output)
+    for path in sorted(output.rglob("*")):
+        inside = path.relative_to(output)
         if path.is_file() and inside.parts[0] != _SERIES:
-            run.log_file(path, (Path(name) / inside.parent).as_posix())
-    for series in sorted((folder / _SERIES).glob("*")):
+            run.log_file(path, (Path(folder) / inside.parent).as_posix())
+    for series in sorted((output / _SERIES).glob("*")):
         run.log_image_series(series.name, [(int(path.stem), path) for path in sorted(series.glob("*.png"))])
     tags = findings.get("tags", {})
     if "summary" in findings:
         tags[_DESCRIPTION] = _description(run.run_id, findings["summary"], findings.get("notes", []))
-    run.set_tags(tags | {outputs_tag(stage): md5_of_folder(folder)})
+    run.set_tags(tags | {tag: md5_of(output) if output.is_file() else md5_of_folder(output)})
 
 
 def _description(run_id: str, summary: str, notes: list[str]) -> str:
