@@ -131,8 +131,9 @@ def _runs(root: Path) -> Iterator[Finding]:
         what = f"runs of {state.name}"
         try:
             record, missing = lacking(store, state)
-        except RuntimeError as error:
-            yield Finding(what, f"none is known: {error}", "`dvc pull`, or `dvc repro`")
+        except states.NotHereError as error:
+            fix = "`dvc pull`, or `dvc repro`" if state.name == states.WORKSPACE else ""  # a commit's were never here
+            yield Finding(what, f"none is known: {error}", fix)
             continue
         if missing:
             has = f"its run {record.name} lacks {', '.join(missing)}" if record else "it has no run"

@@ -23,6 +23,10 @@ TRAIN = f"{ARTIFACTS}/train"
 WORKSPACE = "workspace"
 
 
+class NotHereError(RuntimeError):
+    """DVC has the files of a state neither in the workspace nor in its cache or remote."""
+
+
 @dataclass(frozen=True)
 class State:
     """One state of the project at `root`: of the workspace, or of the commit `revision`, which `base` led to."""
@@ -108,7 +112,7 @@ class State:
 
     @contextmanager
     def _files(self) -> Iterator[Any]:
-        """Yield DVC's view of the files, with the project as "/"; its errors become RuntimeError.
+        """Yield DVC's view of the files, with the project as "/"; its errors become NotHereError.
 
         A path without that "/" is one from the folder in which the program was started.
         """
@@ -119,7 +123,7 @@ class State:
         try:
             yield DVCFileSystem(str(self.root), rev=self.revision or None)
         except (DvcException, DataIndexDirError, OSError) as error:
-            raise RuntimeError(f"DVC does not have its outputs ({error}): run `dvc pull`, or `dvc repro`") from error
+            raise NotHereError(f"DVC does not have its outputs ({error}): run `dvc pull`, or `dvc repro`") from error
 
 
 def workspace(root: Path) -> State:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from softmax_regression.lineage.naming import state_named
 from softmax_regression.lineage.restore import RESTORE_LOCK, belongs_to, restore, run_of
-from softmax_regression.lineage.states import TRAIN, WORKSPACE, State, all_states
+from softmax_regression.lineage.states import TRAIN, WORKSPACE, NotHereError, State, all_states
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.database import exclusive
 from softmax_regression.tracking.record import LIVE, RunRecord
@@ -21,19 +21,21 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     `names` are the states to look at, as `naming.state_named` reads them. By default the workspace, the checked-out
     commit, and all experiments that `dvc exp list --all` knows. Which run represents which experiment is settled, too,
     as runs may have been deleted or restored in MLflow. Doing it again changes nothing.
-    Raises RuntimeError, at the end, if the outputs of a state are not available.
+    Raises RuntimeError, at the end, if the outputs of the workspace, or of a state that was named, are not available:
+    a commit's may never have been here.
     """
     store = RunStore.open(root)
     yield from store.end_dead_runs()
-    changed, failed = 0, 0
+    changed, unread, failed = 0, 0, 0
     for state in [state_named(store, root, name) for name in names] or all_states(root):
         try:
-            lines = _sync(store, state)
+            for line in _sync(store, state):
+                changed += 1
+                yield line
         except (RuntimeError, ValueError) as error:
-            lines = [f"{state.name}: not synced: {error}"]
-            failed += 1
-        changed += len(lines)
-        yield from lines
+            yield f"{state.name}: not synced: {error}"
+            unread += 1
+            failed += bool(names) or state.name == WORKSPACE or not isinstance(error, NotHereError)
     records = store.runs()
     changes = unsettled(records)
     store.retag(changes)
@@ -41,8 +43,8 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
         if LIVE in (tags := changes.get(record.run_id, {})):
             changed += 1
             yield f"{record.name} ({record.run_id[:8]}): {'live again' if tags[LIVE] == 'true' else 'no longer live'}"
-    if not changed:
-        yield f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"
+    if not changed and not failed:
+        yield f"{NOTHING_TO_DO}: MLflow holds a complete run for each {'other ' if unread else ''}state"
     if failed:
         raise RuntimeError(f"{failed} of the states could not be synced; the lines above say why")
 
