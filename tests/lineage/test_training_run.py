@@ -16,6 +16,7 @@ from softmax_regression.lineage import training_run
 from softmax_regression.lineage.provenance import config_key
 from softmax_regression.lineage.training_run import TrainingRun
 from softmax_regression.tracking import database
+from softmax_regression.tracking.connection import StoreUnavailableError
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -158,6 +159,25 @@ def test_a_training_killed_while_its_run_starts_goes_on_in_it(
         raise KeyboardInterrupt
     (run,) = attempts(store, experiment)
     assert run.params["optimizer.learning_rate"] == "0.1"
+
+
+def test_a_training_whose_store_was_lost_completes_its_run_when_it_is_done_again(
+    store: RunStore, experiment: Experiment, here: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As after an edit of a comment: the run that did not get its end is gone on with, and there is no second."""
+    finished = write_training(tmp_path, test=experiment.params["test"])
+
+    def lose(*_: object) -> None:
+        raise StoreUnavailableError("the server does not answer")
+
+    for _ in range(2):
+        with TrainingRun(experiment, resume=True) as training, here.context() as patch:
+            if not attempts(store, experiment)[0].metrics:
+                patch.setattr(RunStore, "end_run", lose)
+            training.on_epoch(BOTH)
+            training.complete(finished, tmp_path)
+    (run,) = attempts(store, experiment)
+    assert (run.live, run.key) == (True, finished.key)
 
 
 def test_a_run_that_was_deleted_is_none(store: RunStore, experiment: Experiment) -> None:

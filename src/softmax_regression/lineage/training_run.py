@@ -113,7 +113,7 @@ class TrainingRun:
         stage_logs.log_training(self.run, folder)
         self.run.finish("FINISHED", key=experiment.key)
         report_lost(self.run)
-        if self.checkpoint:
+        if self.checkpoint and not self.run.lost:  # else the same training, done again, completes this run
             shutil.rmtree(self.checkpoint, ignore_errors=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
