@@ -7,20 +7,31 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from benchmarks import measuring, pipeline_speed, training_speed
+from benchmarks import large, measuring, pipeline_speed, training_speed
 from benchmarks.measuring import ROOT, Figure
 from softmax_regression import entry
 from softmax_regression.data.datasets import FOLDER, load
 from softmax_regression.files import write_atomically
-from softmax_regression.params import load_params
+from softmax_regression.params import Params, load_params
 
 NAME = "fashion_mnist"
+LARGE: dict[str, Callable[[Params], list[Figure]]] = {  # gigabytes in the folder of temporary files
+    "number": large.against_number,
+    "torch": large.against_plain_torch,
+    "lbfgs": lambda params: large.against_scikit_learn(),
+    "together": large.of_a_sweep,
+}
 
 
 def main() -> None:
     """Run all groups of benchmarks, or those named; print each figure as soon as it is known."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="numpy step lightning sklearn size gpu pipeline")
+    parser.add_argument(
+        "groups",
+        nargs="*",
+        metavar="GROUP",
+        help=f"numpy step lightning sklearn size gpu pipeline; minutes each, by name alone: {' '.join(LARGE)}",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repeats, no scikit-learn: a look, no measurement")
     options = parser.parse_args()
     params, data = load_params(ROOT / "params.yaml"), ROOT / FOLDER
@@ -38,13 +49,14 @@ def main() -> None:
         "gpu": lambda: training_speed.on_gpu(dataset, params, repeats),
         "pipeline": lambda: pipeline_speed.whole_pipeline(data, raw),
     }
-    if unknown := sorted(set(options.groups) - set(groups)):
-        raise ValueError(f"no group is called {unknown[0]!r}; choose from {', '.join(groups)}")
+    everything = groups | {name: (lambda measure=measure: measure(params)) for name, measure in LARGE.items()}
+    if unknown := sorted(set(options.groups) - set(everything)):
+        raise ValueError(f"no group is called {unknown[0]!r}; choose from {', '.join(everything)}")
     facts = measuring.surroundings()
     print(*(f"{name}: {value}" for name, value in facts.items()), sep="; ", flush=True)
     figures: list[Figure] = []
     for name in options.groups or groups:
-        for figure in groups[name]():
+        for figure in everything[name]():
             figures.append(figure)
             print(f"{figure.what}: {figure.value} (target: {figure.target}; {figure.detail})", flush=True)
     write_atomically(ROOT / "reports" / "benchmarks.md", _markdown(figures, facts))

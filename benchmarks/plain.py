@@ -102,8 +102,8 @@ import sys
 import numpy as np
 import torch
 def read(part):
-    images = np.fromfile(f"{sys.argv[1]}/{part}-images", np.uint8, offset=16).reshape(-1, 784)
-    labels = np.fromfile(f"{sys.argv[1]}/{part}-labels", np.uint8, offset=8)
+    images = np.load(f"{sys.argv[1]}/{part}-images.npy").reshape(-1, 784)
+    labels = np.load(f"{sys.argv[1]}/{part}-labels.npy")
     return torch.from_numpy(images).float() / 255, torch.from_numpy(labels).long()
 (x, y), (test_x, test_y) = read("train"), read("test")
 model = torch.nn.Linear(784, 10)

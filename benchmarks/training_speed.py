@@ -108,7 +108,7 @@ def parts_of_a_step(dataset: Dataset, params: Params, repeats: int = 300) -> lis
     from softmax_regression.training.devices import tensors_on
 
     torch.set_num_threads(1)
-    images, labels = tensors_on(dataset.train, torch.device("cpu"))
+    images, labels, _ = tensors_on(dataset.train, torch.device("cpu"))
     batches = Minibatches(images, labels, batch_size=256, seed=0, scale=dataset.scale)
     exact = build(with_implementation(params, "exact").model, batches.inputs, dataset.num_classes, seed=0)
     assert isinstance(exact, Exact)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_data import make_examples
 
-from benchmarks import measuring, pipeline_speed, plain, training_speed
+from benchmarks import large, measuring, pipeline_speed, plain, training_speed
 from benchmarks.measuring import Figure
 from softmax_regression.data.datasets import Dataset
 from softmax_regression.params import Params, load_params
@@ -41,6 +43,8 @@ MEASUREMENTS: dict[str, Callable[[Params], list[Figure]]] = {
     "lightning": lambda params: training_speed.over_plain_lightning(SMALL, params),
     "sklearn": lambda params: training_speed.to_accuracy(SMALL, params, iterations=1),
     "size": lambda params: training_speed.against_size(SMALL, params, 1, (1, 2)),
+    "torch": lambda params: large.against_plain_torch(params, 600, 1),
+    "together": lambda params: large.of_a_sweep(params, 600, 5, 3),
 }
 
 
@@ -54,6 +58,43 @@ def test_a_measurement_of_training_gives_its_figure(params: Params, name: str) -
     for figure in MEASUREMENTS[name](params):
         assert any(digit in figure.value for digit in "0123456789")
         assert figure.target.startswith(("at most", "at least", "within", "none"))
+
+
+@pytest.mark.slow  # three processes that import torch
+def test_a_measurement_in_a_process_gives_its_figures(params: Params) -> None:
+    """Memory, time by example and L-BFGS against scikit-learn's: numbers beside targets, on small data."""
+    for figure in (*large.against_number(params, 2000, 500), *large.against_scikit_learn(600, 20, 5)):
+        assert any(digit in figure.value for digit in "0123456789")
+        assert figure.target.startswith(("at most", "within"))
+
+
+def test_embeddings_are_made_as_they_are_downloaded(tmp_path: Path) -> None:
+    """Packed float16 of every class in mapped files: a linear model finds the classes, and the same call the same."""
+    large.make(tmp_path, 3000, 64, 7)
+    dataset = large.made(tmp_path)
+    assert isinstance(dataset.train.images, np.memmap)
+    assert (dataset.train.images.dtype, dataset.train.images.shape, dataset.num_classes) == (np.int16, (3000, 64), 7)
+    halves = dataset.train.images / np.array(dataset.scale)
+    np.testing.assert_array_equal(halves, halves.astype(np.float16))
+    assert abs(halves.std() - 1.03) < 0.02  # noise of 1 and centres of 1/4: the root of 1 + 1/16
+    before = np.array(dataset.train.images)
+    large.make(tmp_path, 3000, 64, 7)
+    np.testing.assert_array_equal(large.made(tmp_path).train.images, before)
+
+
+def test_the_plain_torch_loop_learns(tmp_path: Path) -> None:
+    """After an epoch over separable embeddings its loss is far below ln 3."""
+    large.make(tmp_path, 3000, 64, 3)
+    assert large.torch_loop(large.made(tmp_path), batch_size=16) < 0.5
+
+
+def test_memory_that_was_taken_is_seen() -> None:
+    """An array of 50 MB that lived within is in the peak, after it has gone."""
+    with large._anonymous_memory() as peak:
+        array = np.ones(50 * 10**6 // 8)
+        time.sleep(0.2)
+        del array
+    assert 45e6 < peak() < 70e6
 
 
 def test_the_script_for_memory_imports_what_is_there() -> None:

@@ -1,6 +1,6 @@
 """Print a digest of the weights after each epoch of the default training: with torch and NumPy alone, in a process.
 
-python digest_of_training.py IMAGES LABELS EPOCHS [NAME=NUMBER ...], the two IDX files as the download stage leaves
+python digest_of_training.py IMAGES LABELS EPOCHS [NAME=NUMBER ...], the two .npy files as the download stage leaves
 them. What must not change a digest can be tried: `threads`; `columns`, a seed to shuffle the features with; `batch`, a
 seed to shuffle each minibatch with; `shares`, the number of parts whose gradients are summed; `bytes`, 0 for products
 in float64.
@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -78,10 +77,7 @@ def _shuffled(count: int, seed: int | None) -> Tensor:
 def main() -> None:
     """Read the files and print a line an epoch."""
     images, labels, epochs, *options = sys.argv[1:]
-    raw = np.fromfile(images, np.uint8)
-    sizes = raw[4:16].view(">u4")
-    stored = torch.from_numpy(raw[16:].reshape(sizes))
-    classes = torch.from_numpy(np.fromfile(Path(labels), np.uint8, offset=8))
+    stored, classes = (torch.from_numpy(np.load(path)) for path in (images, labels))
     named = dict(option.split("=") for option in options)
     for line in digests(stored, classes, int(epochs), **{name: int(value) for name, value in named.items()}):
         print(line, flush=True)

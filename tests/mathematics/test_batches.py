@@ -146,6 +146,26 @@ def test_transposed_and_strided_data() -> None:
         assert torch.equal(ours[1], theirs[1])
 
 
+def test_rows_of_the_data_are_a_training_set_of_their_own() -> None:
+    """Some rows give, in training and in evaluation, the batches that a copy of these rows gives."""
+    rows = torch.tensor([1, 2, 3, 5, 8, 13, 21])
+    labels = torch.arange(EXAMPLES, dtype=torch.int16)
+    part = Minibatches(images(), labels, rows, batch_size=4, seed=0, scale=1)
+    copy = Minibatches(images()[rows], labels[rows], batch_size=4, seed=0, scale=1)
+    assert (part.steps_per_epoch, part.inputs.batch_size) == (2, 4)
+    assert sorted(order(part)) == rows.tolist()
+    assert order(part, 3) == order(copy, 3)
+    evaluated = EvaluationBatches(images(), labels, rows, batch_size=3)
+    assert [len(kept) for _, kept in evaluated] == [3, 3, 1]
+    for ours, theirs in (
+        *zip(minibatches(part), minibatches(copy), strict=True),
+        *zip(evaluated, EvaluationBatches(images()[rows], labels[rows], batch_size=3), strict=True),
+    ):
+        assert torch.equal(ours[0], theirs[0])
+        assert torch.equal(ours[1], theirs[1])
+        assert ours[1].dtype == torch.int64
+
+
 def test_minibatches_stay_valid() -> None:
     """A minibatch that is kept is not written over by the next."""
     batches = minibatches(loader())
@@ -181,6 +201,17 @@ def test_evaluation_keeps_the_order() -> None:
     assert torch.cat([labels for _, labels in batches]).tolist() == list(range(EXAMPLES))
     assert torch.equal(torch.cat([stored for stored, _ in batches]), images().flatten(1))
     assert not hasattr(batches, "sampler")
+
+
+def test_evaluation_is_shared_out() -> None:
+    """Minibatches in turn, the short last one included; where there are fewer of them than sharers, fewer shares."""
+    batches = EvaluationBatches(images(), torch.arange(EXAMPLES), batch_size=5)
+    shares = batches.shares(3)
+    assert [[len(labels) for _, labels in share] for share in shares] == [[5, 5], [5, 3], [5]]
+    assert [len(share) for share in shares] == [2, 2, 1]
+    everything = torch.cat([labels for share in shares for _, labels in share])
+    assert sorted(everything.tolist()) == list(range(EXAMPLES))
+    assert [len(share) for share in batches.shares(9)] == [1, 1, 1, 1, 1]
 
 
 def test_chunks_train_as_the_plain_loop_does() -> None:

@@ -15,12 +15,11 @@ from mathematics.digest_of_training import digests
 from small_data import make_examples
 from torch import Tensor
 
-from softmax_regression.data import idx
 from softmax_regression.mathematics import products
 from softmax_regression.mathematics.exact import ExactSoftmaxRegression, Likelihood
 from softmax_regression.mathematics.sgd import SGD
 from softmax_regression.mathematics.softmax import cross_entropy, softmax
-from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, choose_grids
+from softmax_regression.numerics.grids import PIXEL_BITS, choose_grids, packed_bits
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "fashion-mnist"
 DRIVER = Path(__file__).with_name("digest_of_training.py")
@@ -39,7 +38,7 @@ def model_of(
 ) -> ExactSoftmaxRegression:
     """Return a model of pixels, or of packed features where there is a scale for each."""
     unit = 1 / torch.as_tensor(scale, dtype=torch.float64)
-    bits = PACKED_BITS if unit.ndim else PIXEL_BITS
+    bits = packed_bits(weight.shape[-1]) if unit.ndim else PIXEL_BITS
     return ExactSoftmaxRegression(weight, bias, unit, choose_grids(bits, weight.shape[-1], weight.shape[-2], batch))
 
 
@@ -74,7 +73,7 @@ def test_losses_and_gradients_are_the_books(bias: bool, packed: bool) -> None:
     logits = features @ weight.T + (0 if model.bias is None else model.bias)
     errors = softmax(logits) - torch.eye(4, dtype=torch.float64)[labels]
     # A scaled weight is off by 2^-(g+1), a logit by 6 features of P bits of it: 6 x 2^(P - g - 1) is 2e-7 at most.
-    step = 6 * 2.0 ** ((PACKED_BITS if packed else PIXEL_BITS) - model.grids.weight_bits)
+    step = 6 * 2.0 ** ((packed_bits(6) if packed else PIXEL_BITS) - model.grids.weight_bits)
     torch.testing.assert_close(model.losses(likelihood), cross_entropy(logits, labels), rtol=0, atol=2 * step)
     torch.testing.assert_close(
         gradient * model.unit, errors.T @ features, rtol=0, atol=50 * step * features.abs().max().item()
@@ -184,6 +183,30 @@ def test_the_order_of_sums_does_not_matter(options: dict[str, int]) -> None:
     assert len(set(plain)) == 3
 
 
+@pytest.mark.usefixtures("_ways")
+@pytest.mark.parametrize("cached", [1, 300, 2000])
+def test_blocks_do_not_matter(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, exponentials and updates taken block by block, row by row at the smallest: one digest."""
+    plain = list(digests(STORED, LABELS, 2))
+    monkeypatch.setattr("softmax_regression.mathematics.blocks.CACHED", cached)
+    assert list(digests(STORED, LABELS, 2)) == plain
+
+
+def test_many_classes() -> None:
+    """With 10,000 classes, in several blocks, losses and gradients are the formulas' to what the grids explain."""
+    weight, labels = draw(10_000, 6) / 4, LABELS[:50] * 997
+    stored = STORED[:50, 60:66]
+    features = stored.double() / 255
+    model = model_of(weight, torch.zeros(10_000), batch=50)
+    likelihood, gradient, bias_gradient = model.likelihood_and_gradients(stored, labels)
+    logits = features @ weight.T
+    errors = softmax(logits) - torch.eye(10_000, dtype=torch.float64)[labels]
+    step = 6 * 2.0 ** (PIXEL_BITS - model.grids.weight_bits)
+    torch.testing.assert_close(model.losses(likelihood), cross_entropy(logits, labels), rtol=0, atol=2 * step)
+    torch.testing.assert_close(gradient * model.unit, errors.T @ features, rtol=0, atol=50 * step)
+    torch.testing.assert_close(bias_gradient, errors.sum(0), rtol=0, atol=50 * step)
+
+
 def test_the_order_of_sums_matters_without_grids(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check can fail: without rounding to grids, shuffled columns give another digest."""
     monkeypatch.setattr("softmax_regression.mathematics.exact.round_to", lambda x, bits: x)
@@ -207,9 +230,10 @@ ENVIRONMENTS = [
 @pytest.mark.slow  # eight processes that import torch
 def test_kinds_of_processors_do_not_matter(tmp_path: Path) -> None:
     """A process that is told to compute as another processor does gives the same digests."""
-    idx.write(tmp_path / "images", TRAINING.images)
-    idx.write(tmp_path / "labels", TRAINING.labels)
-    command = [sys.executable, str(DRIVER), str(tmp_path / "images"), str(tmp_path / "labels"), "2", "bytes=0"]
+    images, labels = tmp_path / "images.npy", tmp_path / "labels.npy"
+    np.save(images, TRAINING.images)
+    np.save(labels, TRAINING.labels)
+    command = [sys.executable, str(DRIVER), str(images), str(labels), "2", "bytes=0"]
     wanted = list(digests(STORED, LABELS, 2))
     for environment in ENVIRONMENTS:
         variables = {**os.environ, "PYTHONPATH": str(SOURCE), **environment}

@@ -21,6 +21,7 @@ from softmax_regression.mathematics.softmax import (
     cross_entropy,
     initial_weights,
     is_correct,
+    largest,
     loss_and_gradients,
     softmax,
     textbook_cross_entropy,
@@ -394,3 +395,19 @@ def test_running_sums_of_nothing_have_no_mean() -> None:
     """A mean over no examples is refused."""
     with pytest.raises(ValueError, match=r"^no examples were added.*$"):
         _ = RunningSums().mean_loss
+
+
+@pytest.mark.parametrize("many", [0, 10**9])
+def test_of_equal_logits_the_first_counts(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the largest is looked for: alone, among several, with something that is no number, along each axis."""
+    monkeypatch.setattr("softmax_regression.mathematics.softmax._MANY_LOGITS", many)
+    logits = torch.tensor([[1.0, 3.0, 2.0], [3.0, 1.0, 2.0], [2.0, 5.0, 1.0]])
+    for extra in ([], [[4.0, 4.0, 0.0]], [[0.0, 0.0, 0.0]], [[0.0, torch.nan, 0.0]]):
+        together = torch.cat([logits, torch.tensor(extra).view(-1, 3)])
+        for label in range(3):
+            index = torch.full((len(together), 1), label)
+            for dim, values, places in ((-1, together, index), (-2, together.t(), index.t())):
+                peak, correct = largest(values, places, dim)
+                wanted = values.max(dim, keepdim=True)
+                torch.testing.assert_close(peak, wanted.values, rtol=0, atol=0, equal_nan=True)
+                assert torch.equal(correct, wanted.indices == label)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, choose_grids
+from softmax_regression.numerics.grids import PIXEL_BITS, choose_grids, packed_bits
 
 
 def test_fashion_mnist() -> None:
@@ -11,12 +11,22 @@ def test_fashion_mnist() -> None:
     assert (grids.weight_bits, grids.error_bits, grids.class_bits, grids.largest_weight) == (33, 30, 48, 0.125)
 
 
-@pytest.mark.parametrize("feature_bits", [PIXEL_BITS, PACKED_BITS])
-@pytest.mark.parametrize("num_features", [1, 2, 64, 784, 8192])
+@pytest.mark.parametrize(
+    ("num_features", "bits"), [(1, 15), (768, 15), (8192, 15), (8193, 14), (16_384, 14), (100_000, 11), (2**20, 8)]
+)
+def test_many_packed_features_have_fewer_bits(num_features: int, bits: int) -> None:
+    """15 bits up to 8,192 features; each doubling then costs one, so that a logit keeps its 20 bits."""
+    assert packed_bits(num_features) == bits
+    assert choose_grids(bits, num_features, 10, 256).weight_bits - bits >= 20
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("num_features", [1, 2, 64, 784, 8192, 100_000])
 @pytest.mark.parametrize("batch_size", [1, 256, 60_000, 2**18])
-@pytest.mark.parametrize("num_classes", [2, 10, 1000])
-def test_every_sum_fits(feature_bits: int, num_features: int, batch_size: int, num_classes: int) -> None:
+@pytest.mark.parametrize("num_classes", [2, 10, 1000, 10_000])
+def test_every_sum_fits(packed: bool, num_features: int, batch_size: int, num_classes: int) -> None:
     """The largest possible sums, counted in steps of their grid, are integers that float64 holds."""
+    feature_bits = packed_bits(num_features) if packed else PIXEL_BITS
     grids = choose_grids(feature_bits, num_features, num_classes, batch_size)
     largest_feature = 2**feature_bits
     largest_multiple = grids.largest_weight * 2**grids.weight_bits
@@ -36,14 +46,14 @@ def test_every_sum_fits(feature_bits: int, num_features: int, batch_size: int, n
             1,
             "model.implementation: exact sums at most 1048576 features of 8 bits, found 1048577",
         ),
-        (PACKED_BITS, 10_000, 1, "model.implementation: exact sums at most 8192 features of 15 bits, found 10000"),
+        (15, 10_000, 1, "model.implementation: exact sums at most 8192 features of 15 bits, found 10000"),
         (
             PIXEL_BITS,
             784,
             2**25 + 1,
             "train.batch_size: exact sums at most 33554432 examples of 8 bits, found 33554433",
         ),
-        (PACKED_BITS, 64, 300_000, "train.batch_size: exact sums at most 262144 examples of 15 bits, found 300000"),
+        (15, 64, 300_000, "train.batch_size: exact sums at most 262144 examples of 15 bits, found 300000"),
     ],
 )
 def test_what_does_not_fit_is_refused(feature_bits: int, num_features: int, batch_size: int, message: str) -> None:

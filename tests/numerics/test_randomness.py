@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -46,6 +47,24 @@ def test_any_number_of_draws(count: int) -> None:
     """As many as asked for; fewer are the beginning of more or not, but always the same."""
     assert len(normal("a", count)) == len(uniform("a", count)) == count
     assert normal("a", count).tolist() == normal("a", count).tolist()
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normal numbers are made block by block, which changes none of them."""
+    plain = normal("a", 5000)
+    for size in (1, 7, 1000, 10**6):
+        monkeypatch.setattr("softmax_regression.numerics.randomness._BLOCK", size)
+        assert normal("a", 5000).tolist() == plain.tolist()
+
+
+def test_many_numbers_need_little_more_memory_than_they_take() -> None:
+    """Ten million normal numbers, 80 MB, are made within 300 MB, two million in random order, 16 MB, within 50."""
+    for make, count, most in ((normal, 10**7, 300e6), (permutation, 2 * 10**6, 50e6)):
+        tracemalloc.start()
+        make("a", count)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < most
 
 
 def test_uniform_numbers_lie_below_one() -> None:

@@ -76,6 +76,7 @@ def test_random_draws_repeat_with_their_seed(base: Params) -> None:
         ([VALIDATION, "data.name=mnist,kmnist"], None, "cannot vary"),
         ([VALIDATION, "train.epochs=1", "train.epochs=2"], None, "given twice"),
         ([VALIDATION, "model.implementation=scratch"], None, "model.implementation exact, found scratch; add"),
+        ([VALIDATION, "train.solver=lbfgs"], None, "train.solver sgd, found lbfgs; add train.solver=sgd"),
         ([VALIDATION, "optimizer.momentum=0,0.9"], 3, "--random 3: found 2 distinct configurations"),
         ([VALIDATION, "optimizer.momentum=0,0.9"], 0, "ask for 1 to"),
     ],

@@ -5,18 +5,18 @@ alone becomes floating point, in the model's step. So a pass needs the data, one
 and one minibatch, and whatever the data set's size, the time per example is the same.
 """
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import torch
 from torch import Tensor
 
-from softmax_regression.numerics.grids import PACKED_BITS, PIXEL_BITS, Grids, choose_grids
+from softmax_regression.numerics.grids import PIXEL_BITS, Grids, choose_grids, packed_bits
 from softmax_regression.numerics.randomness import permutation
 
-_FEATURE_BITS = {torch.uint8: PIXEL_BITS, torch.int16: PACKED_BITS}
 Minibatch: TypeAlias = tuple[Tensor, Tensor]  # stored features (B, D), labels (B,) int64
 
 # Minibatches in a chunk. A loop that does its own work once per chunk (Lightning: about 0.3 ms) then adds 5 us to a
@@ -38,7 +38,8 @@ class Inputs:
 
     def grids(self, num_classes: int) -> Grids:
         """Return the finest grids on which exact sums over these inputs are exact; see `choose_grids`."""
-        return choose_grids(_FEATURE_BITS[self.dtype], self.num_features, num_classes, self.batch_size)
+        bits = PIXEL_BITS if self.dtype == torch.uint8 else packed_bits(self.num_features)
+        return choose_grids(bits, self.num_features, num_classes, self.batch_size)
 
     def features(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the features (B, D) in `dtype`: the one place where stored data becomes floating point.
@@ -46,7 +47,7 @@ class Inputs:
         In float32 with scale 255 this is bit for bit what torchvision's ToTensor makes of a byte; multiplying by
         1/255 would be quicker and differ in the last bit of half of the values.
         """
-        return stored.to(dtype, copy=True).div_(self.scale.to(stored.device))
+        return stored.to(dtype, copy=True).div_(self.scale.to(stored.device, dtype))
 
 
 class Chunk:
@@ -60,16 +61,16 @@ class Chunk:
 
     def __iter__(self) -> Iterator[Minibatch]:
         for indices in torch.split(self._order, self._batch_size):
-            yield self._stored.index_select(0, indices), self._labels.index_select(0, indices)
+            yield _gathered(self._stored, self._labels, indices)
 
 
 class Minibatches:
     """The training set, shuffled in every epoch; iterating yields chunks, and a chunk yields minibatches.
 
     `features` (N, ...) and `labels` (N,) are tensors as stored, of any dtype, on any device; a tensor over a memory
-    map is read page by page. `scale` makes features of stored values, see `Inputs`. Minibatches are stored values
-    (B, D) and labels (B,) int64, on the same device; the last one of an epoch is short where `batch_size` does not
-    divide N.
+    map is read page by page. With `rows` (int64) these alone of both are the training set, and N is their number.
+    `scale` makes features of stored values, see `Inputs`. Minibatches are stored values (B, D) and labels (B,) int64,
+    on the same device; the last one of an epoch is short where `batch_size` does not divide N.
 
     The order is a pure function of (seed, epoch), on every device. `set_epoch` and `sampler` are what Lightning
     looks for: it sets the epoch of a loader's sampler after it has asked for the iterator, also on resuming. The order
@@ -77,25 +78,33 @@ class Minibatches:
     """
 
     def __init__(
-        self, features: Tensor, labels: Tensor, *, batch_size: int, seed: int, scale: float | Sequence[float]
+        self,
+        features: Tensor,
+        labels: Tensor,
+        rows: Tensor | None = None,
+        *,
+        batch_size: int,
+        seed: int,
+        scale: float | Sequence[float],
     ) -> None:
         self.batch_size = batch_size
         self.epoch = 0
         self.sampler = self
-        self._stored, self._labels = features.flatten(1), labels.long()
+        self._stored, self._labels, self._rows = features.flatten(1), labels, rows
+        self._examples = len(labels if rows is None else rows)
         self._seed = seed
         self._scale = torch.as_tensor(scale, dtype=torch.float64)
 
     @property
     def inputs(self) -> Inputs:
         """What a model needs to know of the minibatches."""
-        largest = min(self.batch_size, len(self._labels))
+        largest = min(self.batch_size, self._examples)
         return Inputs(self._stored.shape[1], self._stored.dtype, self._scale, largest)
 
     @property
     def steps_per_epoch(self) -> int:
         """Minibatches in an epoch, the short last one included."""
-        return math.ceil(len(self._labels) / self.batch_size)
+        return math.ceil(self._examples / self.batch_size)
 
     def __len__(self) -> int:
         """Return the number of chunks in an epoch."""
@@ -110,9 +119,10 @@ class Minibatches:
             yield Chunk(self._stored, self._labels, order, self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
-        """Return the permutation (N,) int64 of the examples in `epoch`, on the device of the data."""
-        order = permutation(f"order of seed {self._seed} epoch {epoch}", len(self._labels))
-        return torch.from_numpy(order).to(self._stored.device)
+        """Return where the examples of `epoch` stand among the stored ones, (N,) int64, on the device of the data."""
+        order = torch.from_numpy(permutation(f"order of seed {self._seed} epoch {epoch}", self._examples))
+        order = order.to(self._stored.device)
+        return order if self._rows is None else self._rows.index_select(0, order)
 
 
 class EvaluationBatches:
@@ -121,12 +131,29 @@ class EvaluationBatches:
     It has no sampler: Lightning would try to replace it.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, *, batch_size: int) -> None:
-        self._features = features.flatten(1).split(batch_size)
-        self._labels = labels.long().split(batch_size)
+    def __init__(self, features: Tensor, labels: Tensor, rows: Tensor | None = None, *, batch_size: int) -> None:
+        self._stored, self._labels, self._rows = features.flatten(1), labels, rows
+        self._batch_size = batch_size
+        self._starts = range(0, len(labels if rows is None else rows), batch_size)
+
+    def shares(self, count: int) -> list[Self]:
+        """Return at most `count` loaders that share these minibatches out in turn, none of them without any."""
+        found = [copy.copy(self) for _ in range(min(count, len(self)))]
+        for number, share in enumerate(found):
+            share._starts = self._starts[number :: len(found)]
+        return found
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._starts)
 
     def __iter__(self) -> Iterator[Minibatch]:
-        return zip(self._features, self._labels, strict=True)
+        for start in self._starts:
+            part = slice(start, start + self._batch_size)
+            if self._rows is None:
+                yield self._stored[part], self._labels[part].long()
+            else:
+                yield _gathered(self._stored, self._labels, self._rows[part])
+
+
+def _gathered(stored: Tensor, labels: Tensor, indices: Tensor) -> Minibatch:
+    return stored.index_select(0, indices), labels.index_select(0, indices).long()

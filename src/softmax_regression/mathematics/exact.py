@@ -22,7 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from softmax_regression.mathematics.blocks import in_cache
 from softmax_regression.mathematics.products import operand, product
+from softmax_regression.mathematics.softmax import largest
 from softmax_regression.numerics.elementary import exp, exp_table, log, round_to
 from softmax_regression.numerics.grids import LEAST_EXPONENT, Grids
 
@@ -58,9 +60,13 @@ class ExactSoftmaxRegression(nn.Module):
         They are NaN where one of the model's weights has left the range in which the sums are exact.
         """
         *models, num_features = self.weight.shape
-        scaled = round_to(self.weight * self.unit, self.grids.weight_bits)
-        logits = product(scaled.view(-1, num_features), self.grids.weight_bits, columns).view(*models, -1)
-        in_range = scaled.abs().amax((-2, -1)) < self.grids.largest_weight
+        scaled = torch.empty_like(self.weight).view(-1, num_features)
+        largest = scaled.new_empty(len(scaled))
+        for weight, target, peak in in_cache(self.weight.view(-1, num_features), scaled, largest):
+            target.copy_(round_to(weight * self.unit, self.grids.weight_bits))
+            torch.amax(target.abs(), 1, out=peak)
+        logits = product(scaled, self.grids.weight_bits, columns).view(*models, -1)
+        in_range = largest.view(models).amax(-1) < self.grids.largest_weight
         offset = torch.where(in_range, 0.0, math.nan).to(scaled).unsqueeze(-1)
         return logits.add_((offset if self.bias is None else self.bias + offset).unsqueeze(-1))
 
@@ -83,15 +89,18 @@ class ExactSoftmaxRegression(nn.Module):
     def likelihood_and_errors(self, logits: Tensor, labels: Tensor) -> tuple[Likelihood, Tensor]:
         """Return what the loss is made of, and P - Y on its grid (..., K, B); `logits` are written over."""
         index = labels.expand(*logits.shape[:-2], 1, -1)
-        peak, predicted = logits.max(-2, keepdim=True)
-        logits -= peak  # which cancels
-        picked = logits.gather(-2, index)
-        exponentials = round_to(exp(logits.clamp_(min=LEAST_EXPONENT), self.table), self.grids.class_bits)
-        total = exponentials.sum(-2, keepdim=True)
-        errors = exponentials.div_(total)  # P, and with the next line P - Y
-        errors.scatter_add_(-2, index, torch.full_like(picked, -1.0))
-        likelihood = Likelihood(total.squeeze(-2), picked.squeeze(-2), (predicted == index).squeeze(-2))
-        return likelihood, round_to(errors, self.grids.error_bits)
+        peak, correct = largest(logits, index, -2)
+        picked = logits.gather(-2, index).sub_(peak)
+        total = torch.zeros_like(peak)
+        for (block,) in in_cache(logits, dim=-2):
+            shifted = block.sub_(peak).clamp_(min=LEAST_EXPONENT)  # which cancels
+            block.copy_(round_to(exp(shifted, self.table), self.grids.class_bits))
+            total += block.sum(-2, keepdim=True)
+        wrong = logits.gather(-2, index).div_(total).sub_(1.0)  # P - Y of the labels, P of all others is the next
+        for (block,) in in_cache(logits, dim=-2):
+            block.copy_(round_to(block.div_(total), self.grids.error_bits))
+        errors = logits.scatter_(-2, index, round_to(wrong, self.grids.error_bits))
+        return Likelihood(total.squeeze(-2), picked.squeeze(-2), correct.squeeze(-2)), errors
 
     def losses(self, likelihood: Likelihood) -> Tensor:
         """Return the cross-entropy log sum_j e^z_j - z_y, in nats, in the shape of `likelihood`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from softmax_regression.mathematics.blocks import in_cache
 from softmax_regression.numerics.elementary import cos
 
 if TYPE_CHECKING:  # the mathematics runs with torch and NumPy alone
@@ -84,16 +85,18 @@ def update(
 ) -> None:
     """Apply the formulas of `SGD` to `p` and, with momentum, to its velocity `v`, in place.
 
-    Coefficients may be tensors that broadcast over p. Every product and every sum is rounded by itself, whether or not
-    the processor could fuse them: so the bits are the same everywhere, and those of momentum 0 are those of no `v`.
+    Coefficients may be tensors of p's length that broadcast over its other axes. Every product and every sum is rounded
+    by itself, whether or not the processor could fuse them: so the bits are the same everywhere, and those of momentum
+    0 are those of no `v`.
     """
-    g = gradient * (1 / n)
-    if isinstance(weight_decay, Tensor) or weight_decay:
-        g += p * weight_decay
-    if v is not None:
-        v.mul_(momentum).add_(g)
-        g = g + v * momentum if nesterov else v
-    p -= g * lr
+    for part, slope, velocity, rate, mu, decay in in_cache(p, gradient, v, lr, momentum, weight_decay):
+        g = slope * (1 / n)
+        if isinstance(decay, Tensor) or decay:
+            g += part * decay
+        if velocity is not None:
+            velocity.mul_(mu).add_(g)
+            g = g + velocity * mu if nesterov else velocity
+        part -= g * rate
 
 
 def learning_rate_factor(settings: OptimizerParams, step: int, steps_per_epoch: int, epochs: int) -> float:

@@ -37,7 +37,7 @@ def initial_weights(
     that differ in precision start at the same numbers.
     """
     draws = torch.from_numpy(normal(stream, num_classes * num_features)).view(num_classes, num_features)
-    weight = (draws * init_std).float() + 0.0  # no zero is negative: its sign would survive sums of zeros or not
+    weight = draws.mul_(init_std).float().add_(0.0)  # no zero is negative: its sign would survive sums of zeros or not
     return weight.to(dtype), torch.zeros(num_classes, dtype=dtype) if bias else None
 
 
@@ -146,7 +146,7 @@ def loss_and_gradients(features: Tensor, labels: Tensor, weight: Tensor, bias: T
 def losses_and_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return losses (B,) in nats, hits (B,) bool, and the errors P - Y (B, K), which are written over `logits`."""
     index = labels.unsqueeze(-1)
-    peak, predicted = logits.max(-1, keepdim=True)
+    peak, correct = largest(logits, index, -1)
     logits -= peak
     picked = logits.gather(-1, index)
     exponentials = logits.exp_()
@@ -154,7 +154,20 @@ def losses_and_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, T
     losses = (total.log() - picked).squeeze(-1)
     errors = exponentials.div_(total)  # P, and with the next line P - Y
     errors.scatter_add_(-1, index, torch.full_like(picked, -1.0))
-    return losses, (predicted == index).squeeze(-1), errors
+    return losses, correct.squeeze(-1), errors
+
+
+def largest(logits: Tensor, index: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the largest logits along `dim`, which stays with length 1, and whether the first of them is at `index`.
+
+    Of many logits their places take torch 20 times as long as their values, and are needed only where two are equal.
+    """
+    if logits.numel() > _MANY_LOGITS and logits.device.type == "cpu":
+        peak = logits.amax(dim, keepdim=True)
+        if int((logits == peak).count_nonzero()) == peak.numel():
+            return peak, logits.gather(dim, index) == peak
+    peak, first = logits.max(dim, keepdim=True)
+    return peak, first == index
 
 
 def is_correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -197,6 +210,7 @@ class RunningSums:
         return self.examples
 
 
+_MANY_LOGITS = 2**15
 _PER_NAT = 2.0**26  # int64 then holds the loss of a billion examples at 100 nats, each to 7e-9
 
 

@@ -50,9 +50,18 @@ def exp(x: Array, table: Array) -> Array:
     rounded = scaled + _ROUND
     r = (scaled - (rounded - _ROUND)) * _STEP
     n = rounded.view(table.dtype)
-    power = (table[n & (_POWERS - 1)] + (n << 40)).view(x.dtype)  # the bits of _ROUND are shifted out
+    power = (_looked_up(table, n & (_POWERS - 1)) + (n << 40)).view(x.dtype)  # the bits of _ROUND are shifted out
     result: Array = power + power * (((r * (1 / 6) + 0.5) * r + 1.0) * r)
     return result
+
+
+def _looked_up(table: Array, places: Array) -> Array:
+    """Return table[places]; torch has a way that is eight times as quick as its brackets."""
+    if hasattr(table, "index_select"):
+        found: Array = table.index_select(0, places.reshape(-1)).view(places.shape)
+    else:
+        found = table[places]
+    return found
 
 
 def log(y: Array, integers: Any) -> Array:

@@ -12,7 +12,7 @@ The multiples that make w and e are held below 2^30, so that four signed bytes h
 
 from dataclasses import dataclass
 
-PIXEL_BITS, PACKED_BITS = 8, 15  # P of uint8 and of int16
+PIXEL_BITS = 8  # P of uint8
 LEAST_EXPONENT = -64.0  # e^-64 is 0 on every grid of exponentials
 _SUM_BITS = 53
 _MULTIPLE_BITS = 30
@@ -54,6 +54,11 @@ def choose_grids(feature_bits: int, num_features: int, num_classes: int, batch_s
             "lower it, or set model.implementation: scratch"
         )
     return grids
+
+
+def packed_bits(num_features: int) -> int:
+    """Return P of int16 features: 15, fewer where there are more than 8,192, so that logits keep their 20 bits."""
+    return min(15, _SUM_BITS - _LOGIT_BITS - _FEWEST_BITS - _bits(num_features))
 
 
 def weight_bits(feature_bits: int, num_features: int) -> int:

@@ -17,18 +17,23 @@ from softmax_regression.numerics import elementary
 Words: TypeAlias = npt.NDArray[np.uint64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+_BLOCK = 2**16  # points made at once, so that what they are made of needs little memory
+
 
 def permutation(name: str, count: int) -> npt.NDArray[np.int64]:
     """Return 0, ..., count - 1 in random order: sorted by random words, whose lowest bits carry the numbers."""
     bits = count.bit_length()
-    tagged = (_words(name, count) << np.uint64(bits)) | np.arange(count, dtype=np.uint64)
+    tagged = _words(name, count)
+    tagged <<= np.uint64(bits)
+    tagged |= np.arange(count, dtype=np.uint64)
     tagged.sort()
-    return (tagged & np.uint64((1 << bits) - 1)).astype(np.int64)
+    tagged &= np.uint64((1 << bits) - 1)
+    return tagged.view(np.int64)
 
 
 def uniform(name: str, count: int) -> Floats:
     """Return numbers from [0, 1): the upper 53 bits of each word."""
-    return (_words(name, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return _uniform(_words(name, count))
 
 
 def normal(name: str, count: int) -> Floats:
@@ -37,13 +42,22 @@ def normal(name: str, count: int) -> Floats:
     (x, y) is uniform in the square; where s = x^2 + y^2 < 1, x sqrt(-2 log(s) / s) is a draw, and so is y's.
     """
     # pi / 4 of the points are in the circle, each gives two: count / 1.57 points and ten standard deviations more.
-    points = uniform(name, 2 * (int(0.64 * count) + 5 * int(count**0.5) + 64)).reshape(2, -1) * 2 - 1
-    x, y = points
-    s = x * x + y * y
-    inside = (s < 1) & (s > 0)
-    x, y, s = x[inside], y[inside], s[inside]
-    factor = np.sqrt(-2 * elementary.log(s, np.int64) / s)
-    return np.stack([x * factor, y * factor], axis=1).reshape(-1)[:count]
+    words = _words(name, 2 * (int(0.64 * count) + 5 * int(count**0.5) + 64)).reshape(2, -1)
+    draws, done = np.empty(count), 0
+    for start in range(0, words.shape[1], _BLOCK):
+        x, y = _uniform(words[:, start : start + _BLOCK]) * 2 - 1
+        s = x * x + y * y
+        inside = (s < 1) & (s > 0)
+        x, y, s = x[inside], y[inside], s[inside]
+        factor = np.sqrt(-2 * elementary.log(s, np.int64) / s)
+        found = np.stack([x * factor, y * factor], axis=1).reshape(-1)[: count - done]
+        draws[done : done + len(found)] = found
+        done += len(found)
+    return draws
+
+
+def _uniform(words: Words) -> Floats:
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _words(name: str, count: int) -> Words:

@@ -31,7 +31,7 @@ from softmax_regression.mathematics.products import check_sums
 from softmax_regression.mathematics.sgd import update
 from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
-from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
+from softmax_regression.training.devices import device_named, evaluation_batch, tensors_on
 
 FEWEST = 8  # replicas that are worth a thread of their own
 
@@ -137,8 +137,9 @@ class Stack:
                     outcome.tensors[name] = array.copy()
 
     def _keep_snapshots(self, epoch: int) -> None:
-        if epoch in snapshot_epochs(self.settings.epochs):
-            weights = self.exact.tensors()["weight"].float().cpu().numpy()  # rounded, so these are no views
+        stacked = self.exact.tensors()["weight"]
+        if epoch in snapshot_epochs(self.settings.epochs, stacked[0].numel()):
+            weights = stacked.float().cpu().numpy()  # rounded, so these are no views
             for outcome, weight in zip(self.outcomes, weights, strict=True):
                 outcome.snapshots[epoch] = weight
 
@@ -178,7 +179,8 @@ def fit_together(
     batches = Minibatches(
         *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
     )
-    blocks = EvaluationBatches(*tensors_on(held_out, device), batch_size=EVALUATION_BATCH)
+    size = evaluation_batch(batches.inputs.num_features, num_classes * len(models))
+    blocks = EvaluationBatches(*tensors_on(held_out, device), batch_size=size)
     replicas = list(zip(models, optimizers, strict=True))
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     share = max(FEWEST, math.ceil(len(replicas) / threads))

@@ -7,6 +7,7 @@ Shapes: B batch, D features, K classes.
 """
 
 import logging
+import math
 import os
 import sys
 import warnings
@@ -29,7 +30,12 @@ from softmax_regression.mathematics.implementations import Implementation, build
 from softmax_regression.mathematics.products import check_sums
 from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
-from softmax_regression.training.devices import EVALUATION_BATCH, device_named, tensors_on
+from softmax_regression.training.devices import (
+    device_named,
+    evaluation_batch,
+    tensors_on,
+    use_quickest_threads,
+)
 
 OnEpoch = Callable[[History], None]
 CHECKPOINT = "last.ckpt"
@@ -62,7 +68,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.on_epoch = on_epoch
         self.checkpoint = checkpoint
         self.epochs: list[Epoch] = []
-        self.snapshots: dict[int, Tensor] = {0: self._weight()}
+        self.snapshots: dict[int, Tensor] = {0: self._weight()}  # float32
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Hand the optimizer to Lightning, which checkpoints it and counts its steps."""
@@ -120,7 +126,8 @@ class SoftmaxRegressionTraining(pl.LightningModule):
                 learning_rate=self._rate_of(self.trainer.global_step - 1),
             )
         )
-        if epoch in snapshot_epochs(self.total_epochs):
+        weight = self.implementation.tensors()["weight"]
+        if epoch in snapshot_epochs(self.total_epochs, weight.numel()):
             self.snapshots[epoch] = self._weight()
         self.on_epoch(self._history())
         if self.checkpoint:
@@ -142,7 +149,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         return Outcome(
             tensors={name: _array(tensor) for name, tensor in self.implementation.tensors().items()},
             history=self._history(),
-            snapshots={epoch: _array(weight.float()) for epoch, weight in self.snapshots.items()},
+            snapshots={epoch: _array(weight) for epoch, weight in self.snapshots.items()},
         )
 
     def _fail(self, where: str, step: int) -> NoReturn:
@@ -155,7 +162,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         return History(self.held_out, tuple(self.epochs))
 
     def _weight(self) -> Tensor:
-        return self.implementation.tensors()["weight"].to("cpu", copy=True)
+        return self.implementation.tensors()["weight"].to("cpu", torch.float32, copy=True)
 
 
 def fit(
@@ -174,18 +181,26 @@ def fit(
 
     `checkpoint`: a folder in which the state is kept after each epoch; a killed training resumes from it when
     `settings.resume` says so, and ends at the same bits as without the kill.
+    On the CPU one thread trains, all where a step is large, its sums exact and the machine not busy. A person's own
+    MKL_CBWR stays.
     Raises RuntimeError when the loss is not finite or there is no GPU where one is asked for.
     """
-    _compute_repeatably()
+    os.environ.setdefault("MKL_CBWR", "AVX2")  # the code that every x86-64 processor with AVX2 runs
+    torch.set_num_threads(1)
     device = device_named(settings.device)
     if model.implementation == "exact":
         check_sums(device)
+        # Only of these sums do the bits not depend on the number of threads.
+        use_quickest_threads(settings.batch_size * num_classes * math.prod(training.images.shape[1:]))
     what, measured = held_out
     training_batches = Minibatches(
         *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
     )
-    held_out_batches = EvaluationBatches(*tensors_on(measured, device), batch_size=EVALUATION_BATCH)
-    implementation = build(model, training_batches.inputs, num_classes, seed=settings.seed)
+    inputs = training_batches.inputs
+    held_out_batches = EvaluationBatches(
+        *tensors_on(measured, device), batch_size=evaluation_batch(inputs.num_features, num_classes)
+    )
+    implementation = build(model, inputs, num_classes, seed=settings.seed)
     last = checkpoint / CHECKPOINT if checkpoint else None
     module = SoftmaxRegressionTraining(
         implementation,
@@ -213,16 +228,6 @@ def fit(
         except SystemExit:  # so Lightning answers Ctrl-C
             raise KeyboardInterrupt from None
     return module.outcome()
-
-
-def _compute_repeatably() -> None:
-    """Let the bits of the result depend on neither the number of cores nor the processor's newest instructions.
-
-    One thread: for batches of this size two gain nothing, and are many times slower on a busy machine (measured).
-    MKL is asked for the code that every x86-64 processor with AVX2 runs; a person's own setting stays.
-    """
-    os.environ.setdefault("MKL_CBWR", "AVX2")
-    torch.set_num_threads(1)
 
 
 def _is_readable(checkpoint: Path) -> bool:

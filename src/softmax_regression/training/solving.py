@@ -1,5 +1,6 @@
 """One training by the solver that the params name, from a data set to an outcome."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
+from softmax_regression.artifacts.model import Array
+from softmax_regression.artifacts.outcome import Epoch, History, Outcome, Snapshots, snapshot_epochs
 from softmax_regression.data.datasets import Dataset, Examples, HeldOut
 from softmax_regression.entry import without_collecting
 from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.progress import Progress
+from softmax_regression.training.devices import device_named, evaluation_batch, tensors_on, threads_for
 
 
 def solve(
@@ -30,11 +33,13 @@ def solve(
     """Train on `dataset` and return what came out; `on_epoch` is called with the history after each epoch.
 
     `validation_size`: how many training examples are held out, see `Dataset.split`. `checkpoint`: see `lightning.fit`.
-    Raises ValueError for params that the solver does not have, RuntimeError when the loss is not finite.
+    Raises ValueError for params that the solver does not have, RuntimeError when the loss is not finite. A solver that
+    ends by itself says at the end, in one line, whether it has converged.
     """
+    _refuse_what_is_not_used(optimizer, train)
     training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
-        with without_collecting(), _without_torchmetrics_extras():  # seconds, which the NumPy solver does not need
+        with without_collecting(), _without_torchmetrics_extras():  # seconds, which the other solvers do not need
             from softmax_regression.training import lightning
     with Progress(train.epochs) as progress:
 
@@ -44,17 +49,41 @@ def solve(
 
         if train.solver == "full_batch_numpy":
             return _solve_full_batch(dataset, training, held_out, model, optimizer, train, after_epoch)
-        return lightning.fit(
-            training,
-            held_out,
-            scale=dataset.scale,
-            num_classes=dataset.num_classes,
-            model=model,
-            optimizer=optimizer,
-            settings=train,
-            on_epoch=after_epoch,
-            checkpoint=checkpoint,
-        )
+        if train.solver == "sgd":
+            return lightning.fit(
+                training,
+                held_out,
+                scale=dataset.scale,
+                num_classes=dataset.num_classes,
+                model=model,
+                optimizer=optimizer,
+                settings=train,
+                on_epoch=after_epoch,
+                checkpoint=checkpoint,
+            )
+        outcome = _solve_lbfgs(dataset, training, held_out, model, optimizer, train, after_epoch)
+    if outcome.convergence:
+        print(outcome.convergence.words, flush=True)
+    return outcome
+
+
+# What a solver of the whole training set does not have: the values that the params must have, and what it is.
+_STEPS_OF_SGD: dict[str, Any] = {"momentum": 0.0, "schedule": "constant", "warmup_epochs": 0}
+_FULL_BATCH: dict[str, tuple[dict[str, Any], str]] = {
+    "full_batch_numpy": (_STEPS_OF_SGD | {"weight_decay": 0.0}, "is plain gradient descent"),
+    "lbfgs": (_STEPS_OF_SGD, "finds its steps by itself"),
+}
+
+
+def _refuse_what_is_not_used(optimizer: OptimizerParams, train: TrainParams) -> None:
+    """Raise ValueError for a param that the solver does not have; a rate and a batch size are there for the others."""
+    values, what = _FULL_BATCH.get(train.solver, ({}, ""))
+    for key, value in values.items():
+        if (found := getattr(optimizer, key)) != value:
+            raise ValueError(
+                f"optimizer.{key} is {found!r}, but train.solver {train.solver} {what}; "
+                f"set optimizer.{key}: {value} or train.solver: sgd"
+            )
 
 
 def _solve_full_batch(
@@ -67,17 +96,10 @@ def _solve_full_batch(
     on_epoch: Callable[[History], None],
 ) -> Outcome:
     """Run the NumPy solver: an epoch is one step over all examples, the weights start at zero."""
-    plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup_epochs": 0}
-    for key, value in plain.items():
-        if (found := getattr(optimizer, key)) != value:
-            raise ValueError(
-                f"optimizer.{key} is {found!r}, but train.solver full_batch_numpy is plain gradient descent; "
-                f"set optimizer.{key}: {value} or train.solver: sgd"
-            )
-    what, examples = held_out
+    training, what, examples = training.gathered(), held_out[0], held_out[1].gathered()
     epochs: list[Epoch] = []
     snapshots = {}
-    kept = snapshot_epochs(train.epochs)
+    kept = snapshot_epochs(train.epochs, dataset.num_classes * dataset.train.images[0].size)
 
     def on_iteration(progress: numpy_solver.Progress) -> None:
         if progress.iteration in kept:
@@ -99,9 +121,61 @@ def _solve_full_batch(
         scale=dataset.scale,
         on_iteration=on_iteration,
     )
-    tensors = {"weight": solution.weight} | ({} if solution.bias is None else {"bias": solution.bias})
-    arrays = {name: array.astype(np.float32) for name, array in tensors.items()}
-    return Outcome(arrays, History(what, tuple(epochs)), snapshots)
+    return Outcome(_float32(solution.weight, solution.bias), History(what, tuple(epochs)), snapshots)
+
+
+def _solve_lbfgs(
+    dataset: Dataset,
+    training: Examples,
+    held_out: tuple[HeldOut, Examples],
+    model: ModelParams,
+    optimizer: OptimizerParams,
+    train: TrainParams,
+    on_epoch: Callable[[History], None],
+) -> Outcome:
+    """Run L-BFGS: an epoch is an iteration, train.epochs their largest number, the weights start at zero.
+
+    It is deterministic on one machine and keeps no checkpoint: a killed training starts anew.
+    """
+    import torch
+
+    from softmax_regression.mathematics.batches import EvaluationBatches, Inputs
+    from softmax_regression.training import lbfgs
+
+    device = device_named(train.device)
+    num_features, num_classes = dataset.train.images[0].size, dataset.num_classes
+    size = evaluation_batch(num_features, num_classes)
+    what, examples = held_out
+    blocks, others = (EvaluationBatches(*tensors_on(part, device), batch_size=size) for part in (training, examples))
+    scale = torch.as_tensor(dataset.scale, dtype=torch.float64, device=device)
+    inputs = Inputs(num_features, torch.from_numpy(dataset.train.images[:0]).dtype, scale, size)
+    epochs: list[Epoch] = []
+    snapshots = Snapshots()
+    snapshots.add(0, np.zeros((num_classes, num_features), np.float32))
+
+    def on_iteration(iterate: lbfgs.Iterate) -> None:
+        snapshots.add(iterate.iteration, iterate.weight.numpy().astype(np.float32))
+        figures = (iterate.loss, iterate.accuracy, *lbfgs.measure(others, inputs, iterate))
+        epochs.append(Epoch(iterate.iteration, *figures, learning_rate=math.nan))
+        on_epoch(History(what, tuple(epochs)))
+
+    last, convergence = lbfgs.fit(
+        blocks,
+        inputs,
+        num_classes,
+        bias=model.bias,
+        weight_decay=optimizer.weight_decay,
+        iterations=train.epochs,
+        threads=threads_for(size * num_features * num_classes) if device.type == "cpu" else 1,
+        on_iteration=on_iteration,
+    )
+    arrays = _float32(last.weight.numpy(), None if last.bias is None else last.bias.numpy())
+    return Outcome(arrays, History(what, tuple(epochs)), snapshots.all(), convergence)
+
+
+def _float32(weight: Array, bias: Array | None) -> dict[str, Array]:
+    tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    return {name: array.astype(np.float32) for name, array in tensors.items()}
 
 
 @contextmanager
