@@ -14,12 +14,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from softmax_regression.data import idx
 from softmax_regression.data.datasets import PARTS, Examples
+from softmax_regression.download import idx
 from softmax_regression.download.prepare import download
 from softmax_regression.download.registry import DATA_SETS, Entry
 from softmax_regression.files import sha256_of
-from softmax_regression.params import load_params
+from softmax_regression.params import OwnData, load_params
 
 ROOT = Path(__file__).parents[1]
 NAMES = dict(
@@ -79,11 +79,17 @@ def write_published(folder: Path, parts: Mapping[str, np.ndarray] | None = None)
     return make_entry(parts, files)
 
 
+def own(**changes: Any) -> OwnData:
+    """Return the section download.own of params.yaml with changes."""
+    return load_params(ROOT / "params.yaml").download.own.model_copy(update=changes)
+
+
 def write_folder(
     folder: Path, name: str = "small", parts: Mapping[str, np.ndarray] | None = None, scale: float = 255
 ) -> dict[str, Any]:
-    """Write the four IDX files and the report by the download stage's own function; return the report."""
+    """Write the four arrays and the report by the download stage's own function; return the report."""
     arrays = dict(parts or make_parts())
     entry = replace(make_entry(arrays), scale=scale, make=lambda settings: arrays)
+    params = load_params(ROOT / "params.yaml").download
     with patch.dict(DATA_SETS, {name: entry}):
-        return download(name, folder, load_params(ROOT / "params.yaml").download, root=folder.parent)
+        return download(name, folder, params, datasets=folder.parent / "datasets", root=folder.parent)

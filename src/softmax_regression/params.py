@@ -48,12 +48,26 @@ class DataParams(_Section):
     validation_size: Count
 
 
+class OwnData(_Section):
+    """How a person's own data set is read; `test_share` and `group` count where it has no test part."""
+
+    label: str | None
+    leave_out: list[str]
+    group: str | None
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    missing: Literal["refuse", "drop", "mean"]
+    standardise: bool | None
+    side: Annotated[int, Field(gt=0, le=4096)] | None
+    colour: bool
+
+
 class DownloadParams(_Section):
-    """Where a data set comes from: `sources` by its name, `timeout` in seconds; or what it is made from."""
+    """Where a data set comes from (`sources` by name, in `timeout` seconds), what it is made from, how it is read."""
 
     sources: dict[str, list[str]]
     timeout: Positive
     make_classification: MakeClassification
+    own: OwnData
 
 
 class ModelParams(_Section):
@@ -84,9 +98,9 @@ class OptimizerParams(_Section):
 
 
 class TrainParams(_Section):
-    """The training loop. For `full_batch_numpy` an epoch is one step over the whole training set."""
+    """The training loop. For `lbfgs` and `full_batch_numpy` an epoch is one step over the whole training set."""
 
-    solver: Literal["sgd", "full_batch_numpy"]
+    solver: Literal["sgd", "lbfgs", "full_batch_numpy"]
     epochs: PositiveInt
     batch_size: PositiveInt
     seed: Annotated[int, Field(ge=0, lt=2**31)]

@@ -6,13 +6,13 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_data import make_examples, make_parts, write_folder
 
-from softmax_regression.data import idx
 from softmax_regression.data.datasets import (
     PARTS,
     REPORT,
@@ -20,6 +20,7 @@ from softmax_regression.data.datasets import (
     Examples,
     assemble,
     hold_out,
+    label_type,
     load,
     read_report,
     resize,
@@ -48,7 +49,6 @@ def test_a_data_set_is_read_as_it_was_written(folder: Path) -> None:
         np.testing.assert_array_equal(examples.images, parts[f"{split}-images"])
         np.testing.assert_array_equal(examples.labels, parts[f"{split}-labels"])
         assert isinstance(examples.images, np.memmap)
-        assert not isinstance(examples.labels, np.memmap)
         assert examples.images.flags.writeable
         assert len(examples) == len(parts[f"{split}-labels"])
     assert (dataset.name, dataset.scale, dataset.num_classes) == ("small", 255, 10)
@@ -68,15 +68,13 @@ def test_the_folder_describes_itself(folder: Path) -> None:
 
 
 def test_features_that_are_no_image(tmp_path: Path) -> None:
-    """Points in the plane come back as native int16, in memory, with a scale for each of the two features."""
+    """Points in the plane come back as int16, with a scale for each of the two features."""
     steps = np.array([2.0**-20, 8.0])
     real = {part: array * steps if part.endswith("images") else array for part, array in points().items()}
     write_folder(tmp_path, "points", real, scale=1)
     dataset = load(tmp_path, "points")
     assert (dataset.example_shape, dataset.scale) == ((2,), (2.0**20, 0.125))
     np.testing.assert_array_equal(dataset.train.images, points()["train-images"])
-    assert dataset.train.images.dtype.isnative
-    assert type(dataset.train.images) is np.ndarray
 
 
 def test_what_is_not_said_is_taken_from_the_arrays() -> None:
@@ -89,8 +87,9 @@ def test_what_is_not_said_is_taken_from_the_arrays() -> None:
 @pytest.mark.parametrize("part", [*PARTS, REPORT])
 def test_a_missing_file_is_named(folder: Path, part: str) -> None:
     """FileNotFoundError names the file and the command that brings it."""
-    (folder / part).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"small/{part} not found; run `dvc repro download`$"):
+    name = part if part == REPORT else f"{part}.npy"
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"small/{name} not found; run `dvc repro download`$"):
         load(folder, "small")
 
 
@@ -145,15 +144,15 @@ def test_a_damaged_scale_is_named_with_the_way_out(folder: Path, scale: object, 
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("fault", ["truncated", "trailing bytes", "not an IDX file"])
+@pytest.mark.parametrize("fault", ["not a whole .npy file", "trailing bytes"])
 def test_a_damaged_file_is_named_with_the_way_out(folder: Path, part: str, fault: str) -> None:
-    """Bytes missing, bytes too many and a wrong magic number: which file, and what to do."""
-    content = (folder / part).read_bytes()
-    damaged = {"truncated": content[:-1], "trailing bytes": content + b"\0", "not an IDX file": b"\1" + content[1:]}
-    (folder / part).write_bytes(damaged[fault])
+    """Bytes missing, or bytes too many: which file, and what to do."""
+    path = folder / f"{part}.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] if fault.startswith("not") else content + b"0")
     with pytest.raises(ValueError, match=fault) as caught:
         load(folder, "small")
-    assert str(folder / part) in str(caught.value)
+    assert str(path) in str(caught.value)
     assert str(caught.value).endswith(f"; delete {folder} and run `dvc repro --force download`")
 
 
@@ -169,6 +168,7 @@ PARTS_WITH_FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "images as int32": ({"train-images": np.zeros((600, 28, 28), np.int32)}, "uint8 or int16, found int32"),
     "images of real values": ({"test-images": np.zeros((200, 28, 28))}, "uint8 or int16, found float64"),
     "nothing": ({"test-images": np.zeros((0, 28, 28), np.uint8)}, "test-images: expected 200 examples, found 0"),
+    "labels as text": ({"train-labels": np.full(600, "a")}, "expected a vector of uint8, found <U1"),
 }
 
 
@@ -177,7 +177,7 @@ def test_whole_files_with_the_wrong_content_are_refused(folder: Path, fault: str
     """Types, shapes, counts and labels are held against the report; the error names the part."""
     changes, message = PARTS_WITH_FAULTS[fault]
     for part, array in changes.items():
-        idx.write(folder / part, array)
+        np.save(folder / f"{part}.npy", array)
     with pytest.raises(ValueError, match=message):
         load(folder, "small")
 
@@ -210,13 +210,21 @@ def test_the_books_split_measures_the_test_set() -> None:
 
 
 def test_a_split_holds_out_what_hold_out_says() -> None:
-    """With a validation size both parts are training examples, and the test set is in neither."""
+    """With a validation size both parts are rows of the training examples, no copies; the test set is in neither."""
     parts = make_parts()
     training, (what, held_out) = assemble("small", parts, scale=255).split(60, seed=3)
     assert what == "validation"
     for examples, indices in zip((training, held_out), hold_out(parts["train-labels"], 60, seed=3), strict=True):
-        np.testing.assert_array_equal(examples.images, parts["train-images"][indices])
-        np.testing.assert_array_equal(examples.labels, parts["train-labels"][indices])
+        assert examples.images is parts["train-images"]
+        assert len(examples) == len(indices)
+        np.testing.assert_array_equal(examples.gathered().images, parts["train-images"][indices])
+        np.testing.assert_array_equal(examples.gathered().labels, parts["train-labels"][indices])
+
+
+def test_all_examples_are_gathered_as_they_are() -> None:
+    """Where no rows are named nothing is copied."""
+    examples = make_examples(9)
+    assert examples.gathered() is examples
 
 
 @pytest.mark.parametrize("size", [10, 11, 57, 300, 590])
@@ -309,6 +317,27 @@ def test_resizing_reads_a_map(folder: Path) -> None:
     np.testing.assert_array_equal(resize(mapped, 14).train.images, resize(read, 14).train.images)
 
 
+def test_colour_is_resized_channel_by_channel() -> None:
+    """A picture of three equal channels becomes what the grey one becomes, three times."""
+    dataset = small_dataset((20, 30))
+    colour = Examples(np.stack([dataset.train.images] * 3, axis=3), dataset.train.labels)
+    resized = resize(replace(dataset, train=colour, test=colour), 14)
+    assert resized.example_shape == (14, 21, 3)
+    np.testing.assert_array_equal(resized.train.images[..., 1], resize(dataset, 14).train.images)
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(2, "u1"), (256, "u1"), (257, "i2"), (32768, "i2"), (32769, "i4")])
+def test_labels_take_the_bytes_they_need(tmp_path: Path, classes: int, dtype: str) -> None:
+    """Labels are stored in one, two or four bytes, as the number of classes needs, and are read so."""
+    assert label_type(classes) == np.dtype(dtype)
+    labels = np.arange(classes).astype(dtype)
+    parts = dict(zip(PARTS, (np.zeros((classes, 2), np.uint8), labels) * 2, strict=True))
+    write_folder(tmp_path, "many", parts)
+    dataset = load(tmp_path, "many")
+    assert (dataset.num_classes, dataset.train.labels.dtype) == (classes, np.dtype(dtype))
+    np.testing.assert_array_equal(dataset.test.labels, labels)
+
+
 def test_reading_resizes_where_a_size_is_given(folder: Path) -> None:
     """`size` is `resize` after reading; None leaves the images as they are."""
     read = load(folder, "small", size=None)
@@ -316,8 +345,8 @@ def test_reading_resizes_where_a_size_is_given(folder: Path) -> None:
     np.testing.assert_array_equal(load(folder, "small", size=14).test.images, resize(read, 14).test.images)
 
 
-def test_only_grey_images_are_resized() -> None:
+def test_only_pictures_of_bytes_are_resized() -> None:
     """Points in the plane have no size to change: the error says which param."""
     points = Examples(np.zeros((4, 2), np.int16), np.zeros(4, np.uint8))
-    with pytest.raises(ValueError, match=r"^data\.resize: points has no grey images to resize; set data.resize: null$"):
+    with pytest.raises(ValueError, match=r"^data\.resize: points has no pictures to resize; set data.resize: null$"):
         resize(Dataset("points", ("a", "b"), 1, points, points), 14)

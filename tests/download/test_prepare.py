@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from small_data import NAMES, make_parts, write_published
 
-from softmax_regression.data import idx
-from softmax_regression.data.datasets import PARTS, Dataset, Examples, load, read_report
-from softmax_regression.download import registry
-from softmax_regression.download.prepare import can_download, describe, download
+from softmax_regression.data.datasets import PARTS, load, read_report
+from softmax_regression.download import idx, registry
+from softmax_regression.download.prepare import can_download, download
 from softmax_regression.download.sources import NoSourceError
 from softmax_regression.files import sha256_of
 from softmax_regression.params import load_params
 
 ROOT = Path(__file__).parents[2]
+FILES = {f"small/{name}" for name in (*(f"{part}.npy" for part in PARTS), "report.json")}
 REAL = ROOT.parent / "shared" / "fashion-mnist"
 PARAMS = load_params(ROOT / "params.yaml").download
 
@@ -32,7 +32,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def get(name: str, folder: Path, *sources: str) -> dict[str, Any]:
     """Download with sources, a root and a limit that suit the tests."""
     params = PARAMS.model_copy(update={"sources": {name: list(sources)}, "timeout": 5.0})
-    return download(name, folder, params, root=folder.parent)
+    return download(name, folder, params, datasets=folder.parent / "datasets", root=folder.parent)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -41,14 +41,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_folder_holds_the_data_and_the_report_and_nothing_else(tmp_path: Path, published: Path) -> None:
-    """Four decompressed files that `load` reads, report.json as returned; beside the folder nothing is left."""
+    """Four arrays that `load` reads, report.json as returned; beside the folder nothing is left."""
     report = get("small", tmp_path / "data" / "small", "../published")
-    assert set(contents(tmp_path / "data")) == {f"small/{part}" for part in (*PARTS, "report.json")}
+    assert set(contents(tmp_path / "data")) == FILES
     assert json.loads((tmp_path / "data" / "small" / "report.json").read_text()) == report
     dataset = load(tmp_path / "data" / "small", "small")
     np.testing.assert_array_equal(dataset.train.images, make_parts()["train-images"])
     for part in PARTS:
-        path = tmp_path / "data" / "small" / part
+        path = tmp_path / "data" / "small" / f"{part}.npy"
         assert report["files"][part] == {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
@@ -68,7 +68,7 @@ def test_an_embedded_data_set_needs_no_source(tmp_path: Path, name: str, shape: 
     assert dataset.example_shape == shape
     assert report["train"]["examples"] == len(dataset.train)
     assert sum(report["test"]["class_counts"]) == len(dataset.test)
-    assert can_download(name, sources=[], root=tmp_path, timeout=0.1)
+    assert can_download(name, sources=[], datasets=tmp_path, root=tmp_path, timeout=0.1)
 
 
 def test_the_report_records_the_settings_that_made_the_data(tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_real_values_are_packed(tmp_path: Path) -> None:
     for examples, split in ((dataset.train, "train"), (dataset.test, "test")):
         errors.append(np.abs(examples.images / scale - made[f"{split}-images"]))
         np.testing.assert_array_equal(examples.labels, made[f"{split}-labels"])
-        assert report["files"][f"{split}-images"]["bytes"] == 12 + 2 * examples.images.size  # 12: the header
+        assert report["files"][f"{split}-images"]["bytes"] == 128 + 2 * examples.images.size  # 128: the header
     assert (np.concatenate(errors) <= 1 / (2 * scale)).all()
     assert report["type"] == "int16"
     assert report["packing"].keys() == {"bits", "largest_error", "relative_error"}
-    assert report["packing"]["bits"] == 16
+    assert report["packing"]["bits"] == 15
     assert report["packing"]["largest_error"] == pytest.approx(np.concatenate(errors).max(), rel=5e-3)  # three digits
     assert report["packing"]["relative_error"] < 1 / 32767
     assert "packing" not in get("digits", tmp_path / "digits")
@@ -109,18 +109,6 @@ def parts_of(features: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(PARTS, (features, labels, features, labels), strict=True))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_real_values_are_divided_by_the_entrys_scale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type
-) -> None:
-    """Features are stored value / scale before packing and after it, in single and double precision alike."""
-    parts = parts_of(np.array([[10, 20], [30, -40]], dtype))
-    monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(scale=10, make=lambda settings: parts))
-    get("real", tmp_path / "real")
-    dataset = load(tmp_path / "real", "real")
-    np.testing.assert_array_equal(dataset.test.images / np.array(dataset.scale), [[1, 2], [3, -4]])
-
-
 def test_published_real_values_are_packed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of doubles from a source end as files of 16-bit integers."""
     features = np.array([[1.5, 2.5], [3.5, -4.5]])
@@ -129,7 +117,7 @@ def test_published_real_values_are_packed_too(tmp_path: Path, monkeypatch: pytes
     files = {part: (part, f"sha256:{sha256_of(tmp_path / 'source' / part)}") for part in PARTS}
     monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(scale=1, files=files))
     report = get("real", tmp_path / "real", "source")
-    assert report["packing"] == {"bits": 16, "largest_error": 0.0, "relative_error": 0.0}
+    assert report["packing"] == {"bits": 15, "largest_error": 0.0, "relative_error": 0.0}
     dataset = load(tmp_path / "real", "real")
     np.testing.assert_array_equal(dataset.train.images / np.array(dataset.scale), features)
 
@@ -146,9 +134,11 @@ def test_what_is_no_number_is_found_before_it_is_packed(tmp_path: Path, monkeypa
 def test_a_file_without_gz_is_taken_as_it_is(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A publisher who does not compress is served by the same entry with other names."""
     first = get("small", tmp_path / "small", str(published))
-    files = {part: (part, f"sha256:{first['files'][part]['sha256']}") for part in PARTS}
+    for part, array in make_parts().items():
+        idx.write(tmp_path / "plain" / part, array)
+    files = {part: (part, f"sha256:{sha256_of(tmp_path / 'plain' / part)}") for part in PARTS}
     monkeypatch.setitem(registry.DATA_SETS, "small", replace(registry.DATA_SETS["small"], files=files))
-    assert get("small", tmp_path / "again", str(tmp_path / "small")) == first
+    assert get("small", tmp_path / "again", str(tmp_path / "plain")) == first
 
 
 def test_a_failed_download_changes_nothing(tmp_path: Path, published: Path) -> None:
@@ -168,7 +158,7 @@ def test_a_new_download_replaces_the_old_one_whole(tmp_path: Path, published: Pa
         (tmp_path / "data" / folder / "published").mkdir(parents=True)
         (tmp_path / "data" / folder / "published" / "stranger").write_text("old")
     get("small", tmp_path / "data" / "small", str(published))
-    assert set(contents(tmp_path / "data")) == {f"small/{part}" for part in (*PARTS, "report.json")}
+    assert set(contents(tmp_path / "data")) == FILES
 
 
 def test_without_a_source_the_error_gives_the_ways_out(tmp_path: Path, published: Path) -> None:
@@ -204,7 +194,75 @@ def test_another_data_set_takes_the_place_of_the_first(tmp_path: Path, published
 def test_a_name_without_sources_has_the_ways_out_too(tmp_path: Path, published: Path) -> None:
     """A data set that download.sources does not name is one error as well: nothing was tried."""
     with pytest.raises(NoSourceError, match="the list of sources is empty; ways out: put the files into a folder and"):
-        download("small", tmp_path / "small", PARAMS, root=tmp_path)
+        download("small", tmp_path / "small", PARAMS, datasets=tmp_path / "datasets", root=tmp_path)
+
+
+def write_own(folder: Path, name: str = "flowers") -> None:
+    """Write a table of a person's own."""
+    (folder / "datasets").mkdir(exist_ok=True)
+    generator = np.random.default_rng(0)
+    table = generator.normal(size=(60, 3)).round(3).astype(str)
+    rows = [",".join([*row, "rose" if i % 3 else "tulip"]) for i, row in enumerate(table)]
+    (folder / "datasets" / f"{name}.csv").write_text("\n".join(["long,wide,high,class", *rows]))
+
+
+def own(folder: Path, name: str = "flowers", **changes: Any) -> dict[str, Any]:
+    """Download a person's own data set into `folder`/prepared."""
+    params = PARAMS.model_copy(update={"own": PARAMS.own.model_copy(update=changes)})
+    return download(name, folder / "prepared", params, datasets=folder / "datasets", root=folder)
+
+
+def test_a_persons_own_data_are_stored_like_any_other(tmp_path: Path) -> None:
+    """Packed, standardised, with the names of features and classes, and how they were read; nothing else is left."""
+    write_own(tmp_path)
+    report = own(tmp_path)
+    dataset = load(tmp_path / "prepared", "flowers")
+    assert set(contents(tmp_path / "prepared")) == {name.removeprefix("small/") for name in FILES}
+    assert (dataset.class_names, dataset.feature_names) == (("rose", "tulip"), ("long", "wide", "high"))
+    assert (len(dataset.train), len(dataset.test)) == (48, 12)
+    assert dataset.standardisation is not None
+    assert report["settings"]["download.own.label"] == "class"
+    assert report["framed"] is False
+    assert report["read"]["from"] == (tmp_path / "datasets" / "flowers.csv").as_posix()
+    first = contents(tmp_path / "prepared")
+    own(tmp_path)
+    assert contents(tmp_path / "prepared") == first
+    assert can_download("flowers", sources=[], datasets=tmp_path / "datasets", root=tmp_path, timeout=0.1)
+
+
+def test_a_changed_setting_is_another_experiment(tmp_path: Path) -> None:
+    """Where it changes the data, what is recorded differs; a label that was found is as good as one that is named."""
+    write_own(tmp_path)
+    first = own(tmp_path)
+    assert own(tmp_path, label="class") == first
+    assert own(tmp_path, missing="drop") == first
+    for changes in ({"test_share": 0.3}, {"leave_out": ["high"]}, {"standardise": False}):
+        other = own(tmp_path, **changes)
+        assert other["settings"] != first["settings"]
+        assert other["files"] != first["files"]
+
+
+def test_a_known_name_wins_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """digits are the digits, whatever lies in datasets/."""
+    write_own(tmp_path, "digits")
+    assert own(tmp_path, "digits")["example_shape"] == [8, 8]
+    assert "digits.csv is not read: digits is a known data set; give yours another name" in capsys.readouterr().err
+
+
+def test_what_an_experiment_has_no_copy_of_is_named(tmp_path: Path) -> None:
+    """Where DVC runs the stage in a copy of the workspace, an untracked file is not there: what to do about it."""
+    write_own(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"neither git nor DVC tracks datasets/flowers.csv, .*; run `dvc add datasets/fl"
+    ):
+        download("flowers", tmp_path / "copy/prepared", PARAMS, datasets=Path("datasets"), root=tmp_path)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_unknown_name_has_no_chance(tmp_path: Path) -> None:
+    """Before anything is fetched the name is an error."""
+    with pytest.raises(ValueError, match="unknown data set"):
+        can_download("nonsense", sources=[], datasets=Path("datasets"), root=tmp_path, timeout=0.1)
 
 
 def test_an_unknown_name_touches_nothing(tmp_path: Path) -> None:
@@ -216,21 +274,8 @@ def test_an_unknown_name_touches_nothing(tmp_path: Path) -> None:
 
 def test_can_download_asks_for_the_published_names(tmp_path: Path, published: Path) -> None:
     """A folder with one of the files will do; one without them will not."""
-    assert can_download("small", sources=["published"], root=tmp_path, timeout=0.1)
-    assert not can_download("small", sources=["."], root=tmp_path, timeout=0.1)
-
-
-def test_the_report_counts_by_hand() -> None:
-    """Eight examples with every kind of repetition, counted on paper."""
-    a, b, c, d = (np.full((2, 2), value, np.uint8) for value in (1, 2, 3, 250))
-    train = Examples(np.stack([a, a, a, b, c]), np.array([0, 0, 1, 1, 2], np.uint8))  # two repeat a, one as class 1
-    test = Examples(np.stack([b, b, d]), np.array([1, 2, 0], np.uint8))  # one repeats b as class 2; both b in train
-    report = describe(Dataset("hand", ("x", "y", "z", "w"), 255, train, test))
-    assert report["train"] == {"examples": 5, "class_counts": [2, 2, 1, 0], "range": [1, 3], "duplicates": 2}
-    assert report["test"] == {"examples": 3, "class_counts": [1, 1, 1, 0], "range": [2, 250], "duplicates": 1}
-    assert report["test_examples_in_train"] == 2
-    assert report["conflicting_labels"] == 2  # a as 0 and 1, b as 1 and 2
-    assert (report["class_names"], report["example_shape"], report["type"]) == (["x", "y", "z", "w"], [2, 2], "uint8")
+    assert can_download("small", sources=["published"], datasets=tmp_path, root=tmp_path, timeout=0.1)
+    assert not can_download("small", sources=["."], datasets=tmp_path, root=tmp_path, timeout=0.1)
 
 
 @pytest.mark.real_data

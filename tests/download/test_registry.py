@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from softmax_regression.data.datasets import PARTS
-from softmax_regression.download.registry import DATA_SETS, entry_of
+from softmax_regression.download.registry import DATA_SETS
 from softmax_regression.params import DownloadParams, MakeClassification, load_params
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +43,6 @@ def test_an_entry_says_where_the_data_come_from(name: str) -> None:
         assert tuple(entry.files) == PARTS
         assert len({digest for _, digest in entry.files.values()}) == 4
         assert sources[name]
-
-
-def test_a_misspelt_name_is_refused_with_the_nearest() -> None:
-    """A slip is answered with the name that was meant, anything else with all names."""
-    with pytest.raises(
-        ValueError, match=r"^data.name: unknown data set 'fashion_mnits'; did you mean fashion_mnist\?$"
-    ):
-        entry_of("fashion_mnits")
-    with pytest.raises(ValueError, match="known are fashion_mnist, mnist, kmnist, digits, make_classification"):
-        entry_of("../../etc")
 
 
 def test_digits_are_scikit_learns_images_split_by_class() -> None:

@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.data import idx
+from softmax_regression.data import npy
 from softmax_regression.files import existing
 from softmax_regression.numerics.randomness import permutation
 
@@ -23,25 +23,51 @@ Scale: TypeAlias = float | tuple[float, ...]  # one number, or one for each of t
 HeldOut: TypeAlias = Literal["test", "validation"]  # which examples are measured after each epoch
 
 FOLDER = Path("data", "prepared")  # where the download stage leaves the data set, whichever it is
-PARTS = ("train-images", "train-labels", "test-images", "test-labels")  # IDX files in that folder
+PARTS = ("train-images", "train-labels", "test-images", "test-labels")  # .npy files in that folder
 REPORT = "report.json"
 _BY_DOWNLOAD = "run `dvc repro download`"
 
 
 @dataclass(frozen=True)
 class Examples:
-    """images: (N, *example_shape) as stored, uint8 or int16. labels: (N,) uint8 in [0, K)."""
+    """images: (N, *example_shape) as stored, uint8 or int16. labels: (N,) in [0, K), see `label_type`.
+
+    With `rows`, ascending int64, these alone of both arrays are meant: a part of a memory map that is no copy of it.
+    """
 
     images: Array
     labels: Array
+    rows: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.labels if self.rows is None else self.rows)
+
+    def gathered(self) -> Self:
+        """Return these examples as arrays of their own, without `rows`: a copy in memory of a part."""
+        if self.rows is None:
+            return self
+        return replace(self, images=self.images[self.rows], labels=self.labels[self.rows], rows=None)
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """What was taken from the raw features x (N, D), measured on the training part: (x - mean) / deviation."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]  # 1 for a constant column
+
+    def __call__(self, raw: Array) -> npt.NDArray[np.float64]:
+        """Return standardised features, in float64."""
+        standardised: npt.NDArray[np.float64] = (raw - np.array(self.mean)) / np.array(self.deviation)
+        return standardised
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as read. The features of the model are the images, flattened to (N, D), divided by `scale`."""
+    """A data set as read. The features of the model are the images, flattened to (N, D), divided by `scale`.
+
+    Examples are pictures, grey (height, width) or in colour (height, width, 3), or plain vectors of features, (D,).
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -49,6 +75,8 @@ class Dataset:
     train: Examples
     test: Examples
     report: Mapping[str, Any] = field(default_factory=dict)  # the download stage's findings and the files' digests
+    feature_names: tuple[str, ...] = ()  # of a vector's features, where they have names
+    standardisation: Standardisation | None = None  # what was done to raw features before they were stored
 
     @property
     def num_classes(self) -> int:
@@ -57,20 +85,20 @@ class Dataset:
 
     @property
     def example_shape(self) -> tuple[int, ...]:
-        """(height, width) of an image, (D,) of a plain vector of features."""
+        """(height, width), (height, width, 3) or (D,)."""
         return self.train.images.shape[1:]
 
     def split(self, validation_size: int, seed: int) -> tuple[Examples, tuple[HeldOut, Examples]]:
         """Return what is trained on, and what is measured after each epoch: which examples, and these.
 
-        With a `validation_size` so many training examples are held out (see `hold_out`); with 0 all are trained on
-        and the test set is measured, as in the book: nothing is selected by it.
+        With a `validation_size` so many training examples are held out (see `hold_out`), and both parts are `rows` of
+        the training examples; with 0 all are trained on and the test set is measured, as in the book: nothing is
+        selected by it.
         """
         if validation_size == 0:
             return self.train, ("test", self.test)
         kept, out = hold_out(self.train.labels, validation_size, seed)
-        images, labels = self.train.images, self.train.labels
-        return Examples(images[kept], labels[kept]), ("validation", Examples(images[out], labels[out]))
+        return replace(self.train, rows=kept), ("validation", replace(self.train, rows=out))
 
 
 def read_report(folder: Path, name: str | None = None) -> dict[str, Any]:
@@ -83,7 +111,8 @@ def read_report(folder: Path, name: str | None = None) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(path.read_text())
         _ = report["name"], report["class_names"], report["files"]
         read_scale(report["scale"], math.prod(report["example_shape"]))
-        _ = report["train"]["examples"], report["test"]["examples"]
+        read_standardisation(report["standardise"])
+        _ = report["train"]["examples"], report["test"]["examples"], report["feature_names"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); run `dvc repro --force download`") from None
     if name not in (None, report["name"]):
@@ -108,18 +137,28 @@ def read_scale(scale: object, num_features: int) -> Scale:
     return tuple(scale)
 
 
+def read_standardisation(found: Any) -> Standardisation | None:
+    """Return a standardisation as JSON holds it: "mean" and "deviation" by feature, or null."""
+    return Standardisation(tuple(found["mean"]), tuple(found["deviation"])) if found else None
+
+
+def label_type(num_classes: int) -> np.dtype[np.integer]:
+    """Return the type of stored labels: the first of uint8, int16 and int32 that holds them."""
+    return np.dtype(np.uint8 if num_classes <= 2**8 else np.int16 if num_classes <= 2**15 else np.int32)
+
+
 def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
     """Read the data set from `folder`, as the download stage wrote it, and check it against its report.
 
-    `name` is the data set that is wanted. uint8 images stay in the file and are read as they are used (see
-    `idx.read`); with a `size` they are resized (see `resize`).
+    `name` is the data set that is wanted. Images stay in the file and are read as they are used (see `npy.read`);
+    with a `size` they are resized (see `resize`).
     Raises FileNotFoundError when a file is not there; ValueError when the folder holds another data set, or a file
     does not hold what it should, naming the file, what was expected, what was found and what to do.
     """
     report = read_report(folder, name)
-    paths = {part: existing(folder / part, _BY_DOWNLOAD) for part in PARTS}
+    paths = {part: existing(folder / f"{part}.npy", _BY_DOWNLOAD) for part in PARTS}
     try:
-        arrays = {part: idx.read(path, memory_map=part.endswith("images")) for part, path in paths.items()}
+        arrays = {part: npy.read(path) for part, path in paths.items()}
         dataset = assemble(
             name,
             arrays,
@@ -130,7 +169,8 @@ def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
         )
     except ValueError as error:
         raise ValueError(f"{error}; delete {folder} and run `dvc repro --force download`") from error
-    dataset = replace(dataset, report=report)
+    taken, names = read_standardisation(report["standardise"]), tuple(report["feature_names"])
+    dataset = replace(dataset, report=report, standardisation=taken, feature_names=names)
     return dataset if size is None else resize(dataset, size)
 
 
@@ -158,8 +198,8 @@ def assemble(
 
 def _check(examples: Examples, what: str, shape: tuple[int, ...], known_labels: range, size: int | None) -> None:
     images, labels = examples.images, examples.labels
-    if labels.dtype != np.uint8 or labels.ndim != 1:
-        raise _mismatch(f"{what}-labels", "a vector of uint8", f"{labels.dtype} of shape {labels.shape}")
+    if (dtype := label_type(len(known_labels))) != labels.dtype or labels.ndim != 1:
+        raise _mismatch(f"{what}-labels", f"a vector of {dtype}", f"{labels.dtype} of shape {labels.shape}")
     if images.dtype not in (np.uint8, np.int16):
         raise _mismatch(f"{what}-images", "uint8 or int16", images.dtype)
     if images.ndim < 2 or images.shape[1:] != shape:
@@ -168,8 +208,9 @@ def _check(examples: Examples, what: str, shape: tuple[int, ...], known_labels: 
         raise _mismatch(f"{what}-images", f"{size or 'one or more'} examples", len(images))
     if len(labels) != len(images):
         raise _mismatch(f"{what}-labels", f"{len(images)} labels, one an image", len(labels))
-    if (largest := labels.max()) not in known_labels:
-        raise _mismatch(f"{what}-labels", f"labels from 0 to {known_labels[-1]}", largest)
+    for label in (int(labels.min()), int(labels.max())):
+        if label not in known_labels:
+            raise _mismatch(f"{what}-labels", f"labels from 0 to {known_labels[-1]}", label)
 
 
 def _mismatch(what: str, expected: str, found: object) -> ValueError:
@@ -196,12 +237,14 @@ def hold_out(labels: Array, size: int, seed: int) -> tuple[npt.NDArray[np.int64]
     if (quotas == counts).any():
         label = classes[np.argmax(quotas == counts)]
         raise ValueError(f"data.validation_size: {size} leaves no training example of class {label}; lower it")
+    by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
     chosen = [
-        np.flatnonzero(labels == label)[permutation(f"validation split of seed {seed} class {label}", count)[:quota]]
-        for label, count, quota in zip(classes, counts.tolist(), quotas, strict=True)
+        members[permutation(f"validation split of seed {seed} class {label}", len(members))[:quota]]
+        for label, members, quota in zip(classes, by_class, quotas, strict=True)
     ]
-    validation = np.sort(np.concatenate(chosen))
-    return np.setdiff1d(np.arange(total), validation, assume_unique=True), validation
+    is_out = np.zeros(total, bool)
+    is_out[np.concatenate(chosen)] = True
+    return np.flatnonzero(~is_out), np.flatnonzero(is_out)
 
 
 def resize(dataset: Dataset, size: int) -> Dataset:
@@ -211,18 +254,18 @@ def resize(dataset: Dataset, size: int) -> Dataset:
     called here without torchvision, which takes longer to import than Pillow to resize 70,000 images. The images
     come to memory. Raises ValueError for a data set without uint8 images.
     """
-    if len(dataset.example_shape) != 2 or dataset.train.images.dtype != np.uint8:
-        raise ValueError(f"data.resize: {dataset.name} has no grey images to resize; set data.resize: null")
+    if len(dataset.example_shape) == 1 or dataset.train.images.dtype != np.uint8:
+        raise ValueError(f"data.resize: {dataset.name} has no pictures to resize; set data.resize: null")
     return replace(dataset, train=_resized(dataset.train, size), test=_resized(dataset.test, size))
 
 
 def _resized(examples: Examples, size: int) -> Examples:
     from PIL import Image
 
-    height, width = examples.images.shape[1:]
+    height, width, *channels = examples.images.shape[1:]
     shorter = min(height, width)
     shape = (size * height // shorter, size * width // shorter)
-    resized = np.empty((len(examples), *shape), np.uint8)
+    resized = np.empty((len(examples), *shape, *channels), np.uint8)
     for index, image in enumerate(examples.images):
         resized[index] = Image.fromarray(image).resize(shape[::-1], Image.Resampling.BILINEAR)
     return replace(examples, images=resized)

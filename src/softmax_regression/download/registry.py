@@ -4,7 +4,6 @@ An entry either names the files that hold the data set, each with its digest, or
 imported when that is asked for.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,15 +31,6 @@ class Entry:
     files: Mapping[str, tuple[str, str]] | None = None
     make: Callable[[Mapping[str, Any]], dict[str, Array]] | None = None
     settings: str | None = None
-
-
-def entry_of(name: str) -> Entry:
-    """Return the registry's entry, or raise ValueError with the nearest known name."""
-    if name not in DATA_SETS:
-        near = difflib.get_close_matches(name, DATA_SETS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(DATA_SETS)}"
-        raise ValueError(f"data.name: unknown data set {name!r}; {hint}")
-    return DATA_SETS[name]
 
 
 def _like_mnist(class_names: tuple[str, ...], algorithm: str, *digests: str) -> Entry:
