@@ -24,7 +24,7 @@ def main() -> None:
     write_training_pictures(figures, trained)
     write_atomically(metrics, metrics_json(found))
     record(train, output, figures, metrics)
-    print(*found.bands.words, sep="\n", flush=True)
+    print(*found.guessing, *found.bands.words, sep="\n", flush=True)
     if found.failed:
         said = f"closing checks failed: {'; '.join(found.failed)}; the result is recorded all the same"
         if params.evaluate.on_failed_check == "stop":

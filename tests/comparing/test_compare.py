@@ -209,9 +209,9 @@ def test_images_that_are_not_the_runs_own_are_not_shown(
 
 
 def test_damaged_images_are_not_shown(root: Path, tmp_path: Path) -> None:
-    """A file that is no IDX file costs the images, not the comparison."""
+    """A file that is no .npy file costs the images, not the comparison."""
     folder = shutil.copytree(root / FOLDER, tmp_path / "prepared")
-    (folder / "test-images").write_bytes(b"nothing")
+    (folder / "test-images.npy").write_bytes(b"nothing")
     images, reason = read_test_images(folder, DATA, LABELS, 255.0)
     assert images is None
     assert reason.startswith("the test images cannot be read: ")

@@ -4,8 +4,10 @@ import base64
 import dataclasses
 import io
 import itertools
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison, disagreement
 from softmax_regression.comparing.page import page, write_page
 from softmax_regression.comparing.run_files import Predictions
+from softmax_regression.plots import quality
 from softmax_regression.tracking.run_store import RunStore
 
 NASTY = '<script>"&'
@@ -221,6 +224,26 @@ def test_models_that_agree_have_no_disagreements(two: Comparison) -> None:
     assert "A and B give the same answer on all of the 3 images." in read.text
     assert "Only" not in read.text
     assert "nan" not in read.text.lower()
+
+
+def test_of_many_classes_the_pictures_show_some(two: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most confused classes with a column for all others, and the classes on which most examples differ."""
+    drawn: dict[str, list[str]] = {}
+
+    def recorded(name: str) -> Callable[..., Any]:
+        draw = getattr(quality, name)
+
+        def record(*values: Any, **options: Any) -> Any:
+            drawn[name] = next(list(value) for value in values if isinstance(value[0], str))
+            return draw(*values, **options)
+
+        return record
+
+    for name in ("confusion_matrix", "class_differences"):
+        monkeypatch.setattr(quality, name, recorded(name))
+    monkeypatch.setattr("softmax_regression.comparing.page.CLASSES", 2)
+    page(two)
+    assert drawn == {"confusion_matrix": ["cat", "dog", "all others"], "class_differences": ["cat", "dog"]}
 
 
 def test_many_runs_make_one_page(root: Path) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from softmax_regression.download.pictures import Pictures
 from softmax_regression.evaluation.pictures import Picture, read_picture
+from softmax_regression.params import OwnData, load_params
 
 SHAPE = (28, 28)
 
@@ -18,6 +20,11 @@ def page(background: int = 255, ink: int = 0, top: int = 40, left: int = 100) ->
     pixels[top : top + 120, left : left + 30] = ink
     pixels[top + 90 : top + 120, left : left + 60] = ink
     return pixels
+
+
+def own_data(**changes: Any) -> OwnData:
+    """Return how the download stage reads a person's pictures, with `changes`."""
+    return load_params(Path(__file__).parents[2] / "params.yaml").download.own.model_copy(update=changes)
 
 
 def read(folder: Path, image: Image.Image | np.ndarray, name: str = "picture.png", **options: Any) -> Picture:
@@ -162,6 +169,51 @@ def test_the_original_is_kept_upright_small_and_in_colour(tmp_path: Path) -> Non
     assert picture.notes[-1].endswith(" of 512 x 341 pixels")
 
 
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3), (20, 30)])
+def test_without_framing_the_whole_picture_is_seen(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """People's own pictures are seen as the download stage makes them: in grey or colour, resized, nothing else."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.dstack([page(), page(200), page(100)])).save(path)
+    picture = read_picture(path, shape, framed=False)
+    (whole,) = Pictures(own_data(colour=len(shape) == 3)).read(path, "it")
+    expected = Image.fromarray(whole).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(picture.seen, np.array(expected), strict=True)
+    assert picture.notes == (f"resized from 300 x 200 to {shape[1]} x {shape[0]} pixels",)
+    assert picture.original.shape == (200, 300, 3)
+
+
+def test_a_square_picture_is_seen_as_it_was_learned(tmp_path: Path) -> None:
+    """With download.own.side the same bytes come out as those that the model has learned from."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(page()).save(path)
+    (learned,) = Pictures(own_data(side=28)).read(path, "it")
+    np.testing.assert_array_equal(read_picture(path, SHAPE, framed=False).seen, learned, strict=True)
+
+
+def test_a_picture_in_colour_is_never_framed(tmp_path: Path) -> None:
+    """A white page with a small object stays white, though framing is asked for."""
+    seen = read(tmp_path, page()).seen
+    Image.fromarray(page()).save(tmp_path / "page.png")
+    colour = read_picture(tmp_path / "page.png", (28, 28, 3))
+    assert seen[0, 0] == 0
+    assert colour.seen[0, 0].tolist() == [255, 255, 255]
+
+
+def test_what_is_seen_whole_may_be_flat(tmp_path: Path) -> None:
+    """One flat colour is a picture where no object is looked for, and of the model's size nothing is done to it."""
+    Image.new("L", (28, 28), 130).save(tmp_path / "flat.png")
+    picture = read_picture(tmp_path / "flat.png", SHAPE, framed=False)
+    assert (np.unique(picture.seen).tolist(), list(picture.notes)) == ([130], [])
+
+
+@pytest.mark.parametrize("kind", ["folder", "empty", "cut", "huge"])
+def test_what_is_no_picture_is_refused_whole_too(tmp_path: Path, kind: str) -> None:
+    """The same errors as where an object is looked for."""
+    write_bad(tmp_path / "bad.png", kind)
+    with pytest.raises(ValueError, match=r"bad\.png (is|cannot|has)"):
+        read_picture(tmp_path / "bad.png", (28, 28, 3))
+
+
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     """A path that is not there is FileNotFoundError."""
     with pytest.raises(FileNotFoundError, match=r"no such file: .*; give the path of a PNG or JPEG picture"):
@@ -206,5 +258,5 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, kind: str, sa
 
 def test_a_model_of_features_sees_no_pictures(tmp_path: Path) -> None:
     """Where the model was trained on plain features, a picture is refused before it is opened."""
-    with pytest.raises(ValueError, match=r"the model takes features of shape \(2,\), not grey images"):
+    with pytest.raises(ValueError, match=r"the model takes features of shape \(2,\), not images"):
         read_picture(tmp_path / "any.png", (2,))

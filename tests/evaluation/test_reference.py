@@ -1,4 +1,4 @@
-"""The reference bands of the book's recipe, the leak alarm, and the closing checks."""
+"""The reference bands of the book's recipe, the leak alarm, a guess, and the closing checks."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from softmax_regression.artifacts.outcome import Epoch, History
-from softmax_regression.evaluation.reference import BOOK_RECIPE, closing_checks, reference_bands
+from softmax_regression.evaluation.reference import BOOK_RECIPE, closing_checks, reference_bands, worse_than_guessing
 from softmax_regression.params import ClosingChecks, flatten, load_params
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +116,25 @@ def test_closing_checks_say_what_found_wanted() -> None:
         "train loss: found 0.5, wanted below 0.5",
         "train accuracy: found 0.7, wanted above 0.7 and at most 1",
     ]
+
+
+@pytest.mark.parametrize("loss", [math.log(3) + 1e-9, 200.0, math.inf, math.nan])
+def test_a_loss_above_that_of_equal_chances_is_worse_than_guessing(loss: float) -> None:
+    """Equal chances for three classes cost ln 3: above it, or without a number, a line says what to do."""
+    (line,) = worse_than_guessing(loss, 3, standardised=False)
+    assert f"the test loss is {loss:.4g}, equal chances for the 3 classes cost ln 3 = 1.099" in line
+    assert "; standardise the features (download.own.standardise: true), lower optimizer.learning_rate" in line
+
+
+def test_standardised_features_are_not_to_be_standardised() -> None:
+    """Where that has been done, the rate is the first thing to change."""
+    (line,) = worse_than_guessing(math.inf, 3, standardised=True)
+    assert "= 1.099; lower optimizer.learning_rate" in line
+
+
+def test_a_guess_is_no_worse_than_guessing() -> None:
+    """At ln K, where a training from zero begins, nothing is said."""
+    assert worse_than_guessing(math.log(3), 3, standardised=False) == []
 
 
 @pytest.mark.parametrize("value", [math.nan, 1.0001])

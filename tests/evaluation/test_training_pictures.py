@@ -1,5 +1,6 @@
 """The pictures of a training, which the evaluate stage draws."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,28 @@ def test_equal_trainings_have_equal_pictures(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
 
 
-def test_points_have_no_pictures_of_weights(tmp_path: Path) -> None:
-    """For plain features only the curves are drawn."""
+def test_vectors_have_a_table_of_weights(tmp_path: Path) -> None:
+    """For plain features the last weights are drawn by feature, without a series."""
     write_training_pictures(tmp_path, trained(shape=(16,)))
-    assert figures(tmp_path) == {"curves", "curves_book"}
+    assert figures(tmp_path) == {"curves", "curves_book", "weights"}
     assert not (tmp_path / "series").exists()
+
+
+def test_colour_pictures_have_a_series_of_weights(tmp_path: Path) -> None:
+    """Weights of height x width x 3 values are drawn in colour, epoch by epoch."""
+    colour = trained(shape=(2, 4, 3))
+    weight = np.random.default_rng(0).normal(size=(3, 24)).astype(np.float32)
+    model = replace(colour.model, tensors={"weight": weight})
+    write_training_pictures(tmp_path, replace(colour, model=model, snapshots={0: weight * 0, 3: weight}))
+    assert figures(tmp_path) == {"curves", "curves_book", "weights"}
+    assert len(list((tmp_path / "series" / "weights").iterdir())) == 2
+
+
+def test_rates_that_are_no_numbers_are_no_matter(tmp_path: Path) -> None:
+    """A solver without a learning rate has one that is NaN, and ends when it has converged: curves are drawn."""
+    short = History("test", (Epoch(1, 0.5, 0.5, 0.5, 0.5, float("nan")), Epoch(2, 0.4, 0.6, 0.5, 0.5, 0.0)))
+    write_training_pictures(tmp_path, replace(trained(), history=short))
+    assert figures(tmp_path) == {"curves", "curves_book", "weights"}
 
 
 def test_a_model_with_hidden_layers_has_no_pictures_of_weights(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "pairs, long names": lambda: pairs(LONG),
     "weights": lambda: weights(epoch=3),
     "weights, long names": lambda: weights(LONG),
+    "weights, many classes": lambda: weights(tuple(f"kind {k}" for k in range(300)), epoch=12),
+    "weights, colour": lambda: images.weight_images(np.ones((10, 48)), (4, 4, 3), FASHION),
     "weights, two classes": lambda: weights(("no", "yes"), epoch=0, vmax=1.0),
     "own picture": own,
     "own picture, long names": lambda: own(LONG, (28, 28)),
@@ -142,6 +144,13 @@ def test_other_scales_than_bytes_are_drawn_from_black_to_white() -> None:
     grey = np.asarray(figure.axes[0].images[0].get_array())
     assert (grey.min(), grey.max()) == (0, 255)
     assert np.array_equal(grey[..., 0].ravel(), np.round(image.ravel() * 255 / 16))
+
+
+def test_colour_is_drawn_as_it_is() -> None:
+    """Images (N, H, W, 3) reach the figure unchanged."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), dtype=np.uint8)
+    figure: Any = images.prediction_grid(pictures, TWO, TWO, DIGITS)
+    assert np.array_equal([shown.get_array() for shown in figure.axes[0].images], pictures)
 
 
 def test_probabilities_never_claim_certainty(words: Words) -> None:
@@ -233,10 +242,26 @@ def test_weights_are_one_image_a_class_on_one_symmetric_scale(words: Words) -> N
     assert [word for word in shown if word in FASHION] == list(FASHION)
 
 
+def test_weights_of_colour_are_grey_at_zero(words: Words) -> None:
+    """A weight of vmax is full colour, 0 mid-grey, -vmax or less none; the title is whole."""
+    weight = np.array([[2.0, 0.0, -3.0]] * 2)
+    figure: Any = images.weight_images(weight, (1, 1, 3), ("no", "yes"), epoch=100, vmax=2.0)
+    assert np.asarray(figure.axes[0].images[0].get_array()).tolist() == [[[1, 0.5, 0]]]
+    assert words(figure)[0] == "Weights, epoch 100: bright for the class, dark against it"
+
+
+def test_of_many_classes_the_first_20_have_an_image(words: Words) -> None:
+    """The title says of how many."""
+    figure: Any = weights(tuple(f"kind {k}" for k in range(300)))
+    assert len(figure.axes[0].images) == 20 + 1
+    assert words(figure)[0] == "Weights: the first 20 of 300 classes"
+
+
 @pytest.mark.parametrize("weight", [np.zeros((2, 4)), np.full((2, 4), np.nan)])
 def test_weights_that_are_zero_or_undefined_are_still_drawn(weight: Array, pixels: Callable[[Any], Array]) -> None:
     """A start from zero, or a run that blew up, gives a figure and no warning."""
     assert pixels(images.weight_images(weight, (2, 2), ("no", "yes"))).any()
+    assert pixels(images.weight_images(weight[:, :3], (1, 1, 3), ("no", "yes"))).any()
 
 
 def test_an_own_picture_shows_what_was_given_and_what_was_seen(words: Words) -> None:

@@ -57,11 +57,23 @@ def reliability(bins: int = 10) -> Any:
     return quality.reliability_diagram(middle, middle**2, counts, ece=0.0123)
 
 
+def worst(class_names: tuple[str, ...]) -> Any:
+    """Return the worst classes of made-up recalls."""
+    recall = np.random.default_rng(0).uniform(0, 1, len(class_names))
+    intervals = np.stack([recall * 0.9, 0.1 + recall * 0.9], axis=1)
+    return quality.worst_classes(recall, intervals, np.full(len(recall), 1000), class_names)
+
+
 DRAWN: dict[str, Callable[[], Any]] = {
     "confusion": confusion,
     "confusion, percent": lambda: confusion(normalize=True),
     "confusion, long names": lambda: confusion(LONG),
     "confusion, two classes": lambda: confusion(("no", "yes")),
+    "confusion, twenty classes and others": lambda: quality.confusion_matrix(
+        np.full((20, 21), 1234), [f"class {k}" for k in range(21)], note=", the 20 most confused of 10,000"
+    ),
+    "worst": lambda: worst(LONG * 30),
+    "worst, two classes": lambda: worst(("no", "yes")),
     "bars": bars,
     "bars, long names": lambda: bars(LONG),
     "differences": differences,
@@ -88,6 +100,32 @@ def test_confusion_cells_hold_counts_or_percent_of_the_actual_class(words: Words
     cells = [word for word in share if word[0].isdigit()]
     assert cells == ["80.0", "20.0", "0", "25.0", "75.0", "0", "0", "0", "0"]
     assert plain.count("a") == share.count("a") == 2
+
+
+def test_the_last_column_may_have_no_row(words: Words) -> None:
+    """A matrix (2, 3) has two rows, named as the first columns, and three columns."""
+    figure: Any = quality.confusion_matrix(np.array([[5, 1, 2], [0, 7, 3]]), ("a", "b", "others"), note=", two of nine")
+    shown = words(figure)
+    assert [word for word in shown if word.isdigit()] == ["5", "1", "2", "0", "7", "3"]
+    assert (shown.count("a"), shown.count("b"), shown.count("others")) == (2, 2, 1)
+    assert shown[0] == "Number of examples, two of nine"
+
+
+def test_the_worst_classes_come_by_recall_then_by_what_is_sure(words: Words) -> None:
+    """0 of 40 is surely worse than 0 of 1; a class without examples has no place."""
+    recall, support = np.array([0.5, 0.0, 0.0, 0.0]), np.array([10, 1, 40, 0])
+    intervals = np.array([[0.2, 0.8], [0, 0.8], [0, 0.1], [0, 1]])
+    figure = quality.worst_classes(recall, intervals, support, ("half", "one", "forty", "none"))
+    shown = words(figure)
+    assert [word for word in shown if word in ("half", "one", "forty", "none")] == ["forty", "one", "half"]
+    assert {"0 of 40", "0 of 1", "5 of 10", "Recall of 3 classes"} <= set(shown)
+
+
+def test_at_most_15_of_the_worst_classes_are_shown(words: Words) -> None:
+    """The histogram has them all."""
+    figure = worst(tuple(f"kind {k}" for k in range(300)))
+    assert sum(word.startswith("kind") for word in words(figure)) == 15
+    assert sum(patch.get_height() for patch in figure.axes[1].patches) == 300
 
 
 def test_bars_are_as_long_as_the_measures(words: Words) -> None:
@@ -127,6 +165,14 @@ def test_decision_regions_paint_what_the_model_predicts(words: Words) -> None:
     assert [count for count, edge in edges if edge == (0, 0, 0)] == [0, 1, 0]
     assert [count for count, edge in edges if edge == (1, 1, 1)] == [1, 1, 1]
     assert "1 of 4 wrong (black edge)" in words(figure)
+
+
+def test_decision_regions_name_the_features(words: Words) -> None:
+    """The axes have the names that are given, else numbers."""
+    points, labels = np.array([[2.0, -1.0], [-1.0, 2.0]]), np.array([0, 1])
+    named = quality.decision_regions(points, labels, nearest_corner, ("a", "b", "c"), feature_names=("width", "height"))
+    assert {"width", "height"} <= set(words(named))
+    assert {"feature 1", "feature 2"} <= set(words(regions()))
 
 
 def test_class_differences_point_to_the_better_model(words: Words) -> None:

@@ -18,7 +18,7 @@ from softmax_regression.comparing.comparison import ComparedRun, Comparison, Con
 from softmax_regression.comparing.run_files import RunFiles
 from softmax_regression.comparing.seeds import by_configuration, name_without_seed, noise_between_seeds, seed_of
 from softmax_regression.comparing.statistics import compare_all_configurations, compare_all_models
-from softmax_regression.data import idx
+from softmax_regression.data import npy
 from softmax_regression.data.datasets import FOLDER, read_report
 from softmax_regression.lineage.naming import resolve_all
 from softmax_regression.tracking.record import RunRecord
@@ -48,9 +48,9 @@ def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
         noise = noise_between_seeds(groups, runs[0].experiment.data, files)
         facts = _held(files.model_facts(runs[0].record), "model.json", runs[0].record)
     data, class_names = str(runs[0].experiment.params.get("data.name")), tuple(facts["class_names"])
-    is_image = len(facts["example_shape"]) == 2
+    is_image = len(facts["example_shape"]) > 1
     images, no_images = None, f"the examples of {data} are features, not images"
-    if is_image:
+    if is_image and not isinstance(facts["scale"], list):  # a list: of reals, packed
         images, no_images = read_test_images(root / FOLDER, data, runs[0].predictions.labels, float(facts["scale"]))
     family = len(class_names) * (len(runs) - 1)
     return Comparison(
@@ -72,10 +72,10 @@ def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
 def read_test_images(
     folder: Path, data: str, labels: npt.NDArray[np.int64], scale: float
 ) -> tuple[npt.NDArray[np.uint8] | None, str]:
-    """Return the test images of `data` as (N, H, W) uint8 with white 255, or None and why there are none."""
+    """Return the test images of `data` as (N, H, W) or (N, H, W, 3) uint8, white 255, or None and why there is none."""
     try:
         prepared = read_report(folder)["name"]
-        images, found = idx.read(folder / "test-images", memory_map=True), idx.read(folder / "test-labels")
+        images, found = (npy.read(folder / f"test-{kind}.npy") for kind in ("images", "labels"))
     except FileNotFoundError:
         return None, f"the test images are not in {FOLDER}; `dvc repro download` gets them"
     except ValueError as error:

@@ -114,7 +114,8 @@ class Disagreement:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All that is known about the compared runs. `images` (N, H, W) uint8, or None and `no_images` says why.
+    """All that is known about the compared runs. `images` (N, H, W) or, in colour, (N, H, W, 3) uint8, or None
+    and `no_images` says why.
 
     `noun` is what the test examples are called: images, or examples. `disagreements` are of the first run with each of
     the others. `notes` say how runs were found.

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from softmax_regression.comparing import rows, verdicts
 from softmax_regression.comparing.comparison import ComparedRun, Comparison, Disagreement
-from softmax_regression.evaluation import metrics
+from softmax_regression.evaluation.confusion import confused_pairs, confusion
 from softmax_regression.files import write_atomically
 from softmax_regression.plots import curves, quality
-from softmax_regression.plots.look import svg_bytes
+from softmax_regression.plots.look import CLASSES, svg_bytes
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:
@@ -61,23 +61,26 @@ def _curves(runs: Sequence[ComparedRun]) -> dict[str, Any] | None:
 
 
 def _confusion(run: ComparedRun, names: Sequence[str]) -> dict[str, Any]:
-    matrix = metrics.confusion_matrix(run.predictions.labels, run.predictions.predicted, len(names))
-    wrong = matrix * (1 - np.eye(len(names), dtype=np.int64))
-    worst = [divmod(int(cell), len(names)) for cell in np.argsort(-wrong, axis=None, kind="stable")[:3]]
-    told = "; ".join(f"{names[i]} taken for {names[j]} {wrong[i, j]:,} times" for i, j in worst if wrong[i, j])
+    answers = run.predictions.labels, run.predictions.predicted
+    found = confusion(*answers, names, CLASSES)
+    worst = confused_pairs(*answers)[:3]
+    told = "; ".join(f"{names[i]} taken for {names[j]} {count:,} times" for i, j, count in worst)
     return _picture(
-        quality.confusion_matrix(matrix, names, normalize=True),
+        quality.confusion_matrix(found.matrix, found.names, normalize=True, note=found.note),
         f"Confusion matrix of {run.name}. Most often: {told or 'no mistake'}.",
     )
 
 
 def _class_differences(found: Disagreement, names: Sequence[str]) -> dict[str, Any]:
+    """Draw the classes or, where these are too many, those on which most examples differ."""
     a, b = found.a, found.b
-    shares = np.array([[run.share_right(k) for k in range(len(names))] for run in (a, b)], dtype=float)
-    intervals = np.array([test.interval if test else (np.nan, np.nan) for test in found.classes])
+    drawn = np.sort(np.argsort(-found.by_class().sum(axis=1), kind="stable")[:CLASSES]).tolist()
+    shares = np.array([[run.share_right(k) for k in drawn] for run in (a, b)], dtype=float)
+    tests = [found.classes[k] for k in drawn]
+    intervals = np.array([test.interval if test else (np.nan, np.nan) for test in tests])
     shown = a.hint or "A", (b.hint or "B") if b.letter == "B" else b.name
     return _picture(
-        quality.class_differences(shares[0], shares[1], names, names=shown, intervals=intervals),
+        quality.class_differences(shares[0], shares[1], [names[k] for k in drawn], names=shown, intervals=intervals),
         f"Share of each class that {a.name} and {b.name} have right; the table below has the figures.",
     )
 
@@ -101,7 +104,7 @@ def _picture(figure: Any, alt: str) -> dict[str, Any]:
 
 
 def _png(image: npt.NDArray[np.uint8]) -> str:
-    """Return a grey image (H, W) uint8 as the source of an <img>."""
+    """Return an image (H, W), grey, or (H, W, 3), uint8 as the source of an <img>."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -27,35 +27,22 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers on N test examples: labels (N,), and what its logits come to.
+    """A model's answers on N test examples: labels (N,), and what its logits come to, every array (N,).
 
-    probabilities (N, K); losses (N,), the cross-entropy of each in nats.
+    predictions: the most probable classes; confidences: their probabilities; of_label: those of the true labels;
+    losses: the cross-entropy of each in nats.
     """
 
     labels: IntArray
-    probabilities: FloatArray
+    predictions: IntArray
+    confidences: FloatArray
+    of_label: FloatArray
     losses: FloatArray
-
-    @property
-    def predictions(self) -> IntArray:
-        """The most probable class of each example, (N,)."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Which predictions are right, (N,)."""
         return np.equal(self.labels, self.predictions)
-
-    @property
-    def confidences(self) -> FloatArray:
-        """The probability that the model gave to what it predicted, (N,)."""
-        return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
-
-    @property
-    def of_label(self) -> FloatArray:
-        """The probability that the model gave to the true label, (N,)."""
-        picked: FloatArray = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)
-        return picked[:, 0]
 
 
 def headline(answers: Answers, last: Epoch) -> dict[str, float]:
@@ -98,27 +85,30 @@ def confusion_matrix(labels: NDArray[np.integer], predictions: NDArray[np.intege
 
 @dataclass(frozen=True)
 class PerClass:
-    """Figures of each class, every array (K,); support is the number of examples of the class."""
+    """Figures of each class, every array (K,); of its `support` examples `hits` are predicted right."""
 
     precision: FloatArray
     recall: FloatArray
     f1: FloatArray
     support: IntArray
+    hits: IntArray
 
 
-def per_class(confusion: IntArray) -> PerClass:
-    """Precision, recall and F1 of each class from a confusion matrix (K, K), rows actual.
+def per_class(labels: IntArray, predictions: IntArray, num_classes: int) -> PerClass:
+    """Precision, recall and F1 of each class from labels and predictions (N,).
 
     precision = TP/(TP+FP), recall = TP/(TP+FN), F1 = 2TP/(2TP+FP+FN), the harmonic mean of the two. 0/0
     counts as 0: the precision of a class that is never predicted, the recall of one without examples
     (scikit-learn's `zero_division=0`).
     """
-    hits, predicted, support = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    chosen = (labels[labels == predictions], predictions, labels)
+    hits, predicted, support = (np.bincount(classes, minlength=num_classes) for classes in chosen)
     return PerClass(
         precision=_ratio(hits, predicted),
         recall=_ratio(hits, support),
         f1=_ratio(2 * hits, predicted + support),
         support=support,
+        hits=hits,
     )
 
 

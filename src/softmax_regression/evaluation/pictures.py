@@ -1,5 +1,6 @@
 """A person's own picture, made to look like the examples that the model has learned from.
 
+A data set of a person's own pictures has them whole, only resized; so has any data set in colour.
 Fashion-MNIST was made from shop photographs (Xiao, Rasul and Vollgraf 2017, figure 1): trimmed to the object, the
 longer side resized to 28 pixels, centred, light on dark, grey. Its files agree: every image has a pixel of 254 or
 more, the object's longer side fills the 28 pixels without a margin, and the larger half of an odd remainder is at the
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
+from softmax_regression.download.pictures import Pictures
+from softmax_regression.params import OwnData
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 WORKING_SIZE = 512  # pixels on the longer side: ample for 28, and bounds the time that a large photograph takes
 FLAT = 8  # grey levels of 255: what stands out less from its background is taken for noise
@@ -28,7 +32,7 @@ class Picture:
     """A picture as it came and as the model sees it.
 
     original: (height, width, 3) or, if grey, (height, width) uint8, upright, at most 512 pixels on the longer side.
-    seen: (H, W) uint8, background 0, the object's brightest part 255; the features are seen / 255.
+    seen: (H, W) or (H, W, 3) uint8; framed, its background is 0 and the object's brightest part 255.
     notes: what was done to it, a short phrase each, for the person to read.
     """
 
@@ -37,16 +41,39 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def read_picture(path: Path, example_shape: tuple[int, ...]) -> Picture:
-    """Read the picture at `path` and fit its object into `example_shape` (H, W) pixels.
+def read_picture(path: Path, example_shape: tuple[int, ...], *, framed: bool = True) -> Picture:
+    """Read the picture at `path`; fit its object into `example_shape` (H, W) pixels, or all of it where not `framed`.
 
-    Takes colour, grey, palette, transparent and 16-bit pictures; of an animation the first frame. Raises
-    FileNotFoundError if there is no such file, ValueError if it is no whole picture, is larger than Pillow's limit
-    against decompression bombs (89 million pixels), shows one flat colour, or the model does not take images.
+    Takes colour, grey, palette, transparent and 16-bit pictures; of an animation the first frame. In colour,
+    (H, W, 3), it is always the whole picture. Raises FileNotFoundError if there is no such file, ValueError if it is
+    no whole picture, is larger than Pillow's limit against decompression bombs (89 million pixels), shows one flat
+    colour where an object is looked for, or the model does not take images.
     """
-    if len(example_shape) != 2:
-        raise ValueError(f"the model takes features of shape {example_shape}, not grey images; it cannot see {path}")
+    if len(example_shape) not in (2, 3):
+        raise ValueError(f"the model takes features of shape {example_shape}, not images; it cannot see {path}")
     image, notes = _open(path)
+    if framed and len(example_shape) == 2:
+        seen = _framed(image, example_shape, notes, path)
+    else:
+        seen, notes = _whole(path, example_shape)
+    return Picture(np.array(image), seen, tuple(notes))
+
+
+def _whole(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return all of a picture in `shape` (H, W) or (H, W, 3), as the download stage makes it, and what was done."""
+    own = OwnData.model_construct(side=None, colour=len(shape) == 3)  # type: ignore[call-arg]  # all that counts here
+    pictures = Pictures(own)
+    (pixels,) = pictures.read(path, str(path))
+    notes = [note.partition(": ")[2] for note in pictures.notes]  # without the number of pictures
+    height, width = shape[:2]
+    if pixels.shape != shape:
+        notes.append(f"resized from {pixels.shape[1]} x {pixels.shape[0]} to {width} x {height} pixels")
+        pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+    return pixels, notes
+
+
+def _framed(image: Image.Image, shape: tuple[int, ...], notes: list[str], path: Path) -> NDArray[np.uint8]:
+    """Return the object of a picture, light on dark, in `shape` (H, W)."""
     grey = image.convert("L")
     # The median of 5 x 5 pixels keeps edges and drops dust. It decides; the picture itself is not smoothed.
     smooth = np.asarray(grey.filter(ImageFilter.MedianFilter(5)) if max(grey.size) > 128 else grey, dtype=float)
@@ -66,14 +93,12 @@ def read_picture(path: Path, example_shape: tuple[int, ...]) -> Picture:
     if contrast.max() < FLAT or not rows.size or not columns.size:
         raise ValueError(f"nothing stands out in {path}; give a picture of one object on a plain background")
     pixels = np.asarray(grey)
-    if pixels.shape == example_shape:  # an example of the data set: framed as its makers framed it
-        seen = pixels if sign > 0 else 255 - pixels
-    else:
-        light = (sign * (pixels - background) * (255 / contrast.max())).clip(0, 255)
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        notes.append(f"cropped to the object: {right - left} x {bottom - top} of {grey.width} x {grey.height} pixels")
-        seen = _fit(Image.fromarray(np.rint(light).astype(np.uint8)[top:bottom, left:right]), example_shape)
-    return Picture(np.array(image), seen, tuple(notes))
+    if pixels.shape == shape:  # an example of the data set: framed as its makers framed it
+        return pixels if sign > 0 else 255 - pixels
+    light = (sign * (pixels - background) * (255 / contrast.max())).clip(0, 255)
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    notes.append(f"cropped to the object: {right - left} x {bottom - top} of {grey.width} x {grey.height} pixels")
+    return _fit(Image.fromarray(np.rint(light).astype(np.uint8)[top:bottom, left:right]), shape)
 
 
 def _open(path: Path) -> tuple[Image.Image, list[str]]:

@@ -1,4 +1,4 @@
-"""What a right result looks like: reference bands of the book's recipe, the leak alarm, the closing checks."""
+"""What a right result looks like: reference bands of the book's recipe, the leak alarm, a guess, the closing checks."""
 
 import math
 from collections.abc import Mapping
@@ -84,6 +84,19 @@ def _said(name: str, found: float) -> str:
     if math.isnan(found):
         place = "not a number, outside"
     return f"{name} {found:.4f}: {place} the reference band {low:.3f} to {high:.3f}"
+
+
+def worse_than_guessing(test_loss: float, num_classes: int, *, standardised: bool) -> list[str]:
+    """Return a line that says so, and what to do, where the test loss is above ln K or no number; else []."""
+    guess = math.log(num_classes)
+    if test_loss <= guess:
+        return []
+    features = "" if standardised else "standardise the features (download.own.standardise: true), "
+    return [
+        f"WORSE THAN GUESSING: the test loss is {test_loss:.4g}, equal chances for the {num_classes:,} classes cost "
+        f"ln {num_classes} = {guess:.4g}; {features}lower optimizer.learning_rate or, where the train loss is low, "
+        "raise optimizer.weight_decay"
+    ]
 
 
 def closing_checks(numbers: Mapping[str, float], checks: ClosingChecks) -> list[str]:

@@ -1,12 +1,12 @@
 """Pictures made of images: predictions, mistakes, the weights of each class, and a person's own picture.
 
-Shapes: N examples, K classes, D features. `images` are (N, height, width), grey; `labels` and `predicted` (N,)
-integers in [0, K); `confidence` (N,) is the probability that the model gave to what it predicted. The pictures of
-mistakes take all N examples, the rightly predicted ones too.
+Shapes: N examples, K classes, D features. `images` are (N, height, width), grey, or (N, height, width, 3), in colour;
+`labels` and `predicted` (N,) integers in [0, K); `confidence` (N,) is the probability that the model gave to what it
+predicted. The pictures of mistakes take all N examples, the rightly predicted ones too.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +14,16 @@ from matplotlib.figure import Figure
 from softmax_regression.plots import look
 from softmax_regression.plots.look import Array, Canvas
 
+MISTAKES = 24  # how many of the surest ones are shown
 _OUTLINE: dict[str, Any] = {"fill": False, "edgecolor": look.FAINT, "linewidth": look.POINT}  # of what may be white
+
+
+class Images(Protocol):
+    """N images, as an array or made when they are asked for by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: Any, /) -> Array: ...
 
 
 @look.styled
@@ -31,17 +40,17 @@ def prediction_grid(images: Array, labels: Array, predicted: Array, class_names:
 
 @look.styled
 def confident_mistakes(
-    images: Array, labels: Array, predicted: Array, confidence: Array, class_names: Sequence[str]
+    images: Images, labels: Array, predicted: Array, confidence: Array, class_names: Sequence[str]
 ) -> Figure:
     """Draw the 24 wrong predictions that the model was surest of, the surest first; all where there are fewer."""
-    mistakes = _mistakes(labels, predicted, confidence)
+    mistakes = surest_mistakes(labels, predicted, confidence)
     if len(mistakes) == 0:
-        return _no_mistakes(len(images))
-    shown = mistakes[:24]
+        return look.message(f"No mistakes among {len(images):,} images.")
+    shown = mistakes[:MISTAKES]
     tiles = []
     for i, image in zip(shown, _as_rgb(images[shown]), strict=True):
         above = ((class_names[labels[i]], look.INK), (class_names[predicted[i]], look.RED))
-        tiles.append(_Tile(image, above=above, below=_percent(confidence[i])))
+        tiles.append(_Tile(image, above=above, below=look.percent(confidence[i])))
     title = f"The surest {len(shown):,} of {len(mistakes):,} mistakes"
     key = "Above: true label, then predicted label. Below: its probability."
     return _image_grid(_in_rows(tiles), key, title)
@@ -49,19 +58,19 @@ def confident_mistakes(
 
 @look.styled
 def mistakes_by_pair(
-    images: Array, labels: Array, predicted: Array, class_names: Sequence[str], *, confidence: Array
+    images: Images, labels: Array, predicted: Array, class_names: Sequence[str], *, confidence: Array
 ) -> Figure:
     """Draw a row of the 8 surest mistakes for each of the 6 most confused pairs, actual class → predicted class."""
-    mistakes = _mistakes(labels, predicted, confidence)
+    mistakes = surest_mistakes(labels, predicted, confidence)
     if len(mistakes) == 0:
-        return _no_mistakes(len(images))
+        return look.message(f"No mistakes among {len(images):,} images.")
     by_pair: dict[tuple[int, int], list[int]] = {}
     for i in mistakes:
         by_pair.setdefault((labels[i], predicted[i]), []).append(i)
     rows = []
     for (actual, answer), found in sorted(by_pair.items(), key=lambda item: (-len(item[1]), item[0]))[:6]:
         shown = zip(_as_rgb(images[found[:8]]), confidence[found[:8]], strict=True)
-        tiles = [_Tile(image, below=_percent(share)) for image, share in shown]
+        tiles = [_Tile(image, below=look.percent(share)) for image, share in shown]
         heading = f"{class_names[actual]} → {class_names[answer]}   {len(found):,} of {np.sum(labels == actual):,}"
         rows.append((heading, tiles))
     key = "Actual class → predicted class, so many of all images of the actual class."
@@ -72,7 +81,7 @@ def mistakes_by_pair(
 @look.styled
 def weight_images(
     weight: Array,
-    image_shape: tuple[int, int],
+    image_shape: tuple[int, ...],
     class_names: Sequence[str],
     *,
     epoch: int | None = None,
@@ -83,27 +92,37 @@ def weight_images(
     `weight` (K, D) with D = height x width; `image_shape` (height, width); two rows of five for ten classes. All
     classes share one scale from -vmax to vmax; pass the same `vmax` for every epoch of a series, so that its images
     compare. Default: the size that 99.5% of these weights do not exceed. Larger ones than `vmax` look as `vmax`.
+    With an `image_shape` (height, width, 3) the images are in colour, from dark, against the class, over grey, 0, to
+    bright, red for the weights of red and so on. Of more than 20 classes the first 20 are drawn.
     """
     if vmax is None:
         vmax = float(np.quantile(np.abs(weight[np.isfinite(weight)]), 0.995)) if np.isfinite(weight).any() else 0.0
-    scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -vmax or -1.0, "vmax": vmax or 1.0}
+    known, class_names = len(class_names), class_names[: look.CLASSES]
+    in_colour = len(image_shape) == 3
+    scale: dict[str, Any] = {"cmap": "gray" if in_colour else "RdBu_r", "vmin": -vmax or -1.0, "vmax": vmax or 1.0}
     columns = _columns(len(class_names))
     rows = -(-len(class_names) // columns)
     bar_width = 96
     cell = min(240.0, (look.WIDTH - 2 * look.MARGIN - bar_width) / columns)
     image_width, image_height = _fitted(image_shape, cell - 6)
     size = look.fitting_size(class_names, cell - 14, largest=look.TITLE)
-    title = f"Weights{'' if epoch is None else f', epoch {epoch}'}: red for the class, blue against it"
+    what = "bright for the class, dark against it" if in_colour else "red for the class, blue against it"
+    if known > len(class_names):
+        what = f"the first {len(class_names)} of {known:,} classes"
+    title = f"Weights{'' if epoch is None else f', epoch {epoch}'}: {what}"
     top = look.MARGIN + look.LINE * look.TITLE + 4
     row_height = size * look.LINE + image_height + 10
-    width = max(columns * cell + 2 * look.MARGIN + bar_width, 300)
+    width = 2 * look.MARGIN + max(columns * cell + bar_width, look.text_width(title, look.TITLE) + 1)
     canvas = Canvas(width, top + rows * row_height + look.MARGIN, title)
     for index, name in enumerate(class_names):
         row, column = divmod(index, columns)
         middle, y = look.MARGIN + (column + 0.5) * cell, top + row * row_height
         place = (round(middle - image_width / 2), round(y + size * look.LINE), image_width, image_height)
         canvas.text(middle, y, name, size, room=cell - 14, ha="center")
-        canvas.image(*place, weight[index].reshape(image_shape), **scale)
+        shown = weight[index].reshape(image_shape)
+        if in_colour:
+            shown = np.clip(np.nan_to_num(0.5 + shown / (2 * scale["vmax"]), nan=0.5), 0, 1)
+        canvas.image(*place, shown, **scale)
         canvas.box(*place, **_OUTLINE)
     bar_left, bar_top = width - bar_width, round(top + size * look.LINE)
     bar_height = canvas.height - look.MARGIN - 14 - bar_top
@@ -117,7 +136,7 @@ def weight_images(
 def own_picture(original: Array, seen: Array, probabilities: Array, class_names: Sequence[str]) -> Figure:
     """Draw a person's own picture, what the model saw of it, and the probability of each class.
 
-    `original` (height, width), RGB (height, width, 3) or RGBA, uint8; `seen` (height, width), grey, uint8;
+    `original` (height, width), RGB (height, width, 3) or RGBA, uint8; `seen` (height, width), grey, or RGB, uint8;
     `probabilities` (K,).
     """
     side, bars_left = 224, 288
@@ -133,7 +152,7 @@ def own_picture(original: Array, seen: Array, probabilities: Array, class_names:
         canvas.image(*place, pixels, interpolation="none" if max(image.shape[:2]) <= side else "antialiased")
         canvas.box(*place, **_OUTLINE)
     best = int(np.argmax(probabilities))
-    canvas.text(bars_left, look.MARGIN, f"{class_names[best]}, {_percent(probabilities[best])}", 28, room=500)
+    canvas.text(bars_left, look.MARGIN, f"{class_names[best]}, {look.percent(probabilities[best])}", 28, room=500)
     start = bars_left + names_width + 14
     room = look.WIDTH - look.MARGIN - start - look.text_width(" >99%", look.TEXT) - 8
     for index, (name, share) in enumerate(zip(class_names, probabilities, strict=True)):
@@ -141,7 +160,7 @@ def own_picture(original: Array, seen: Array, probabilities: Array, class_names:
         weight, colour = ("bold", look.BLUE) if index == best else ("normal", look.SKY)
         canvas.text(start - 14, middle, name, room=names_width, ha="right", va="center", weight=weight)
         canvas.box(start, middle - line * 0.3, room * share, line * 0.6, facecolor=colour)
-        canvas.text(start + room * share + 8, middle, _percent(share), va="center")
+        canvas.text(start + room * share + 8, middle, look.percent(share), va="center")
     canvas.axes.plot((start, start), (64, 64 + line * len(class_names)), color=look.MUTED, linewidth=1)
     return canvas.figure
 
@@ -205,12 +224,6 @@ def _frame_wrong(canvas: Canvas, x: float, y: float, width: float, height: float
     canvas.text(x + width - mark / 2, y + mark / 2, "✗", mark * 0.9, color="white", ha="center", va="center")
 
 
-def _no_mistakes(count: int) -> Figure:
-    canvas = Canvas(look.WIDTH, 160)
-    canvas.text(look.WIDTH / 2, 68, f"No mistakes among {count:,} images.", look.TITLE, color=look.MUTED, ha="center")
-    return canvas.figure
-
-
 def _in_rows(tiles: Sequence[_Tile]) -> list[tuple[str, Sequence[_Tile]]]:
     columns = _columns(len(tiles))
     return [("", tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
@@ -232,18 +245,11 @@ def _fitted(shape: tuple[int, ...], room: float) -> tuple[float, float]:
 
 
 def _as_rgb(images: Array) -> Array:
-    """Return grey images (..., H, W) as RGB uint8; white is 255 for uint8, else the largest value of them all."""
+    """Return images as RGB uint8; white is 255 for uint8, else the largest value of them all."""
     if images.dtype != np.uint8:
         low, high = float(images.min(initial=0)), float(images.max(initial=0))
         images = np.round((images - low) * (255 / (high - low or 1))).astype(np.uint8)
-    return np.repeat(images[..., None], 3, axis=-1)
-
-
-def _percent(share: float) -> str:
-    """Return 0.8312 as '83%', but 100% and 0% only where it is exactly that."""
-    if 0.995 <= share < 1:
-        return ">99%"
-    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+    return images if images.ndim == 4 else np.repeat(images[..., None], 3, axis=-1)
 
 
 def _wrapped(words: str, width: float, size: float) -> list[str]:
@@ -255,7 +261,7 @@ def _wrapped(words: str, width: float, size: float) -> list[str]:
     return lines
 
 
-def _mistakes(labels: Array, predicted: Array, confidence: Array) -> Array:
+def surest_mistakes(labels: Array, predicted: Array, confidence: Array) -> Array:
     """Return the indices of the wrong predictions, the surest first."""
     wrong = np.flatnonzero(labels != predicted)
     return wrong[np.argsort(-confidence[wrong], kind="stable")]

@@ -38,6 +38,7 @@ POINT = 72 / _DPI  # points in a pixel
 WIDTH, MARGIN = 800, 12
 TEXT, SMALL, TITLE = 20, 17, 23  # heights of letters
 LINE = 1.3  # distance of two lines of text, in letter heights
+CLASSES = 20  # what a picture has room for; of more classes it shows some, and says so
 
 # All of matplotlib's defaults, so that a person's own matplotlibrc changes nothing here, and then ours.
 _STYLE = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if not name.startswith("backend")} | {
@@ -131,6 +132,21 @@ class Canvas:
     def box(self, x: float, y: float, width: float, height: float, **options: Any) -> None:
         """Draw a rectangle with its upper left corner at (x, y)."""
         self.axes.add_patch(Rectangle((x, y), width, height, **options))
+
+
+def percent(share: float) -> str:
+    """Return 0.8312 as '83%', but 100% and 0% only where it is exactly that."""
+    if 0.995 <= share < 1:
+        return ">99%"
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+@styled
+def message(words: str) -> Figure:
+    """Return a figure that has nothing to show but a line of words."""
+    canvas = Canvas(WIDTH, 160)
+    canvas.text(WIDTH / 2, 68, words, TITLE, color=MUTED, ha="center")
+    return canvas.figure
 
 
 @functools.lru_cache(maxsize=4096)

@@ -22,40 +22,42 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
 
 @look.styled
-def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bool = False) -> Figure:
+def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bool = False, note: str = "") -> Figure:
     """Draw how often each actual class (row) was predicted as each class (column).
 
-    `matrix` (K, K) counts. The cells say the count or, with `normalize`, the percentage of the actual class; the
-    colour shows in both the square root of that share, so that the few mistakes are seen beside the many hits.
+    `matrix` (R, K) counts, a row for each of the first R classes; `note`: which these are, the title's end. The cells
+    say the count or, with `normalize`, the percentage of the actual class; the colour shows in both the square root of
+    that share, so that the few mistakes are seen beside the many hits.
     """
-    classes = len(class_names)
+    rows, classes = matrix.shape
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names_width = _names_width(class_names)
     left = look.MARGIN + 30 + names_width + 10
     cell = min((look.WIDTH - left - look.MARGIN) / classes, 130.0)
     upright = look.widest(class_names, look.TEXT) > cell - 8
     top = look.MARGIN + look.LINE * look.TITLE + 6
-    side = classes * cell
-    right, bottom = left + side, top + side
-    title = "Percent of the actual class" if normalize else "Number of examples"
+    side, height = classes * cell, rows * cell
+    right, bottom = left + side, top + height
+    title = ("Percent of the actual class" if normalize else "Number of examples") + note
     canvas = look.Canvas(max(right + look.MARGIN, 420), bottom + (names_width if upright else look.TEXT) + 58, title)
-    canvas.image(left, top, side, side, np.sqrt(share), cmap="Blues", vmin=0, vmax=1.1)
+    canvas.image(left, top, side, height, np.sqrt(share), cmap="Blues", vmin=0, vmax=1.1)
     if normalize:
         cells = [f"{100 * part:.1f}".replace("100.0", "100") if part else "0" for part in share.flat]
     else:
         cells = [f"{int(count)}" for count in matrix.flat]
     size = min(look.fitting_size(cells, cell - 6, largest=22, smallest=8), cell * 0.6)
     middles = [(i + 0.5) * cell for i in range(classes)]
-    for (i, j), words in zip(np.ndindex(classes, classes), cells, strict=True):
+    for (i, j), words in zip(np.ndindex(rows, classes), cells, strict=True):
         colour = "white" if share[i, j] > 0.45 else look.INK if matrix[i, j] else look.FAINT
         canvas.text(left + middles[j], top + middles[i], words, size, color=colour, ha="center", va="center")
-    for middle, name in zip(middles, class_names, strict=True):
-        canvas.text(left - 10, top + middle, name, room=names_width, ha="right", va="center")
+    for index, (middle, name) in enumerate(zip(middles, class_names, strict=True)):
+        if index < rows:
+            canvas.text(left - 10, top + middle, name, room=names_width, ha="right", va="center")
         canvas.text(left + middle, bottom + 8, name, room=names_width, ha="center", rotation=90 if upright else 0)
     canvas.text(look.MARGIN, (top + bottom) / 2, "actual", color=look.MUTED, va="center", rotation=90)
     canvas.text(left + side / 2, canvas.height - 38, "predicted", color=look.MUTED, ha="center")
     edges = np.arange(classes + 1) * cell
-    grid = [((left, top + edge), (right, top + edge)) for edge in edges]
+    grid = [((left, top + edge), (right, top + edge)) for edge in edges[: rows + 1]]
     grid += [((left + edge, top), (left + edge, bottom)) for edge in edges]
     canvas.axes.add_collection(LineCollection(grid, colors="white", linewidths=0.7))
     return canvas.figure
@@ -72,6 +74,34 @@ def per_class_bars(precision: Array, recall: Array, f1: Array, class_names: Sequ
         axes.text(1.02, row, f"{value:.2f}", va="center", transform=axes.get_yaxis_transform())
     axes.text(1.02, -0.62, "F1", va="bottom", color=look.MUTED, transform=axes.get_yaxis_transform())
     _legend_above(axes, columns=3)
+    return figure
+
+
+@look.styled
+def worst_classes(recall: Array, intervals: Array, support: Array, class_names: Sequence[str]) -> Figure:
+    """Draw a histogram of the recall of all classes, and the 15 classes of the lowest with their intervals.
+
+    `recall` (K,), `intervals` (K, 2), `support` (K,): how many examples a class has; one without any is left out. Of
+    equal recalls the one that is surely low, by its interval, comes first.
+    """
+    measured = np.flatnonzero(support)
+    worst = measured[np.lexsort((intervals[measured, 1], recall[measured]))][:15]
+    names = [class_names[k] for k in worst]
+    hits = [f"{round(recall[k] * support[k]):,} of {support[k]:,}" for k in worst]
+    right = look.WIDTH - look.MARGIN - 20 - look.widest(hits, look.TEXT)
+    figure, axes = _class_rows(names, right=right, step=40, top=330, below=46)
+    rows = np.arange(len(worst))
+    axes.hlines(rows, *intervals[worst].T, color=look.SKY, linewidth=5)
+    axes.plot(recall[worst], rows, color=look.BLUE, linestyle="", marker="o", markersize=6, clip_on=False)
+    axes.tick_params(axis="y", pad=9)  # room for a dot at 0
+    axes.set_title(f"The {len(worst)} classes of the lowest recall, 95% intervals", x=0)
+    for row, words in enumerate(hits):
+        axes.text(1, row, f"   {words}", va="center", transform=axes.get_yaxis_transform())
+    upper = look.panel(figure, 96, 48, look.WIDTH - 40, 220)
+    upper.hist(recall[measured], bins=20, range=(0, 1), color=look.SKY, edgecolor="white")
+    upper.set(title=f"Recall of {len(measured):,} classes", xlim=(0, 1), ylabel="classes")
+    upper.xaxis.set_major_formatter(PercentFormatter(1))
+    upper.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     return figure
 
 
@@ -132,7 +162,13 @@ def risk_coverage(coverage: Array, accuracy: Array) -> Figure:
 
 @look.styled
 def decision_regions(
-    features: Array, labels: Array, predict: Callable[[Array], Array], class_names: Sequence[str], *, title: str = ""
+    features: Array,
+    labels: Array,
+    predict: Callable[[Array], Array],
+    class_names: Sequence[str],
+    *,
+    feature_names: Sequence[str] = ("feature 1", "feature 2"),
+    title: str = "",
 ) -> Figure:
     """Draw two-feature examples over the regions in which the model predicts each class.
 
@@ -160,7 +196,8 @@ def decision_regions(
         label = look.shortened(name, names_width, look.TEXT)
         axes.scatter(*right.T, edgecolor="white", linewidth=0.5, label=label, **marks)
         axes.scatter(*missed.T, edgecolor="black", linewidth=1.3, **marks)
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="feature 1", ylabel="feature 2")
+    across, up = (look.shortened(name, 500, look.TEXT) for name in feature_names)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=across, ylabel=up)
     axes.grid(visible=False)
     note = f"{int(wrong.sum()):,} of {len(labels):,} wrong (black edge)"
     axes.text(0, 1 + (30 * lines + 14) / 540, note, transform=axes.transAxes, va="bottom", color=look.MUTED)
