@@ -20,7 +20,7 @@ import numpy as np
 from scratch_project import write_lock
 
 from softmax_regression.artifacts.experiment import Experiment, digest, experiment_name
-from softmax_regression.data import idx
+from softmax_regression.data import npy
 from softmax_regression.data.datasets import FOLDER
 from softmax_regression.evaluation.metrics import wilson_interval
 from softmax_regression.lineage.provenance import config_key
@@ -140,6 +140,8 @@ def log_training(run: Run, experiment: Experiment, shape: tuple[int, ...]) -> No
     facts = {
         "data": experiment.params["data.name"],
         "class_names": CLASS_NAMES,
+        "feature_names": [],
+        "standardise": None,
         "example_shape": shape,
         "scale": 255.0,
     }
@@ -194,10 +196,12 @@ def _write_data(folder: Path) -> None:
     """Write the test part of the prepared data, and a report on it."""
     images = np.random.default_rng(0).integers(0, 256, (N, *SHAPE)).astype(np.uint8)
     for part, array in {"test-images": images, "test-labels": LABELS.astype(np.uint8)}.items():
-        idx.write(folder / part, array)
-    report = {
+        npy.write(folder / f"{part}.npy", array)
+    report: dict[str, object] = {
         "name": DATA,
         "class_names": CLASS_NAMES,
+        "feature_names": [],
+        "standardise": None,
         "example_shape": SHAPE,
         "scale": 255,
         "train": {"examples": N},

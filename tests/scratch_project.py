@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = (
     "src",
     "pipeline",
+    "datasets/README.md",
     "dvc.yaml",
     "params.yaml",
     ".dvc/config",

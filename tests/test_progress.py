@@ -1,8 +1,9 @@
-"""Progress is one line an epoch where there is no terminal."""
+"""Progress is one line an epoch, or a few lines, where there is no terminal."""
 
 import pytest
 
-from softmax_regression.progress import MAX_LINES, Progress
+from softmax_regression import progress
+from softmax_regression.progress import MAX_LINES, Progress, shown
 
 
 def row(epoch: int) -> dict[str, float]:
@@ -47,3 +48,32 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "2/2" in captured.err
+
+
+def test_what_is_quick_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks pass through as they are, in silence."""
+    assert list(shown(iter([[1], [2, 3]]), "reading", 3)) == [[1], [2, 3]]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("total", "said"), [(1000, "reading: 3 of 1,000 (3 s)"), (None, "reading: 3 (3 s)")])
+def test_what_takes_long_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], total: int | None, said: str
+) -> None:
+    """At a second an example the first line comes after three, the next after twice the time, and so on."""
+    seconds = iter(range(10_000))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
+    list(shown(([0] for _ in range(1000)), "reading", total))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == said
+    assert len(lines) == 8  # 3, 7, 15, ... 511
+
+
+def test_a_bar_of_blocks_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where stderr is a terminal a bar moves there and nothing is printed."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    assert len(list(shown([[0]] * 3, "reading", 3))) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "reading" in captured.err

@@ -54,10 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     leaderboard = command("leaderboard", _leaderboard, "rank configurations by a metric, their seeds together")
     leaderboard.add_argument("--metric", default="final/test_accuracy")
     leaderboard.add_argument("--top", type=int, default=20)
-    predict = command("predict", _predict, "classify your own pictures (PNG, JPEG)")
-    predict.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE")
+    predict = command("predict", _predict, "classify your own pictures (PNG, JPEG), tables (CSV, Parquet) and arrays")
+    predict.add_argument("files", nargs="+", type=Path, metavar="FILE")
     predict.add_argument("--run", default="workspace", help=f"whose model answers: {NAMES} (default: workspace)")
-    predict.add_argument("--output", type=Path, help="folder for drawings (default: reports/pictures in the project)")
+    predict.add_argument(
+        "--output",
+        type=Path,
+        help="folder for all answers about a table, and for what the model saw of a picture (default: "
+        "reports/predictions in the project)",
+    )
     parity = command("parity", _parity, "compare the hand-coded training with the library's, epoch by epoch")
     parity.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parity.add_argument("--epochs", type=int, help="default: as in params.yaml")
@@ -132,11 +137,14 @@ def _leaderboard(root: Path, options: argparse.Namespace) -> None:
 
 
 def _predict(root: Path, options: argparse.Namespace) -> None:
-    from softmax_regression.commands.predict import predict_pictures
+    from softmax_regression.commands.predict import Refusal, predict_files
 
-    output = options.output or root / REPORTS / "pictures"
-    for line in predict_pictures(root, options.pictures, options.run, output):
-        print(line, flush=True)
+    refused = False
+    for line in predict_files(root, options.files, options.run, options.output or root / REPORTS / "predictions"):
+        print(line, flush=True, file=sys.stderr if isinstance(line, Refusal) else sys.stdout)
+        refused |= isinstance(line, Refusal)
+    if refused:
+        sys.exit(1)
 
 
 def _parity(root: Path, options: argparse.Namespace) -> None:

@@ -1,13 +1,15 @@
-"""Progress of a training: a bar in a terminal, one line an epoch elsewhere (as under `dvc repro` in CI)."""
+"""Progress of a training, and of what reads all data: a bar in a terminal, lines elsewhere (`dvc repro` in CI)."""
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import Never, Self
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Never, Self, TypeVar
 
 from tqdm import tqdm
 
 MAX_LINES = 50  # a training of more epochs than this prints every n-th one
+PATIENCE = 2.0  # seconds before anything is shown of what may be quick
+Block = TypeVar("Block", bound=Sized)
 
 
 class Progress:
@@ -41,3 +43,22 @@ class Progress:
         elif epoch % self.every == 0 or epoch in (1, self.epochs):
             seconds = time.monotonic() - self.started
             print(f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs} {figures} ({seconds:.1f} s)", flush=True)
+
+
+def shown(blocks: Iterable[Block], what: str, total: int | None) -> Iterator[Block]:
+    """Yield `blocks`, of `total` examples in all if that is known, and show how far that is.
+
+    Nothing is shown of what takes less than two seconds. A bar in a terminal; elsewhere a line, and the next one after
+    twice the time.
+    """
+    started, patience, done = time.monotonic(), PATIENCE, 0
+    with tqdm(
+        total=total, unit=" examples", desc=what, delay=PATIENCE, leave=False, disable=not sys.stderr.isatty()
+    ) as bar:
+        for block in blocks:
+            yield block
+            done += len(block)
+            bar.update(len(block))
+            if bar.disable and (seconds := time.monotonic() - started) > patience:
+                print(f"{what}: {done:,}{f' of {total:,}' if total else ''} ({seconds:.0f} s)", flush=True)
+                patience = 2 * seconds

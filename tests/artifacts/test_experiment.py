@@ -44,8 +44,8 @@ def params() -> Params:
 
 
 def described(params: Params, report: dict[str, Any]) -> Experiment:
-    """Describe the experiment that these params make of the data of `report`."""
-    return describe(params.data, params.model, params.optimizer, params.train, report)
+    """Describe the experiment that these params make of the data of `report`, which are as they were."""
+    return describe(params.data, params.model, params.optimizer, params.train, {"standardise": None, **report})
 
 
 def test_the_file_keeps_the_experiment(tmp_path: Path) -> None:
@@ -103,6 +103,17 @@ def test_seeds_of_one_configuration_share_it() -> None:
 def with_implementation(params: Params, name: str) -> Params:
     """Return the params with another implementation."""
     return params.model_copy(update={"model": params.model.model_copy(update={"implementation": name})})
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "full_batch_numpy"])
+def test_the_implementation_is_part_of_trainings_by_sgd_alone(params: Params, solver: str) -> None:
+    """Other solvers do not use it: whichever is set, the experiment is one, and it promises no exact sums."""
+    solved = params.model_copy(update={"train": params.train.model_copy(update={"solver": solver})})
+    report = {"files": {"train-images": {"sha256": "00"}}, "scale": 255}
+    found = [described(with_implementation(solved, name), report) for name in ("exact", "scratch")]
+    assert found[0] == found[1]
+    assert "model.implementation" not in found[0].params
+    assert "train.device" in found[0].params
 
 
 @pytest.mark.parametrize("implementation", ["exact", "scratch", "textbook", "library"])
@@ -169,6 +180,19 @@ def test_names_show_what_departs_from_the_plain_recipe(params: Params) -> None:
     changed = flat | {"optimizer.momentum": 0.9, "optimizer.nesterov": True, "optimizer.schedule": "cosine"}
     assert experiment_name(changed) == "fashion_mnist lr0.1 b256 m0.9 nesterov cosine e10 s0"
     assert experiment_name(flat | {"train.solver": "full_batch_numpy"}) == "fashion_mnist full-batch lr0.1 e10 s0"
+    lbfgs = flat | {"train.solver": "lbfgs", "model.implementation": "scratch", "train.epochs": 500}
+    assert experiment_name(lbfgs) == "fashion_mnist lbfgs e500 s0"
+    assert experiment_name(lbfgs | {"optimizer.weight_decay": 1e-4}) == "fashion_mnist lbfgs wd0.0001 e500 s0"
+
+
+def test_standardised_features_are_data(params: Params) -> None:
+    """The same integers, standardised in another way, stand for other features, and so make another experiment."""
+    one, other = (
+        described(params, {"files": {}, "scale": [1.0], "standardise": {"mean": [mean], "deviation": [1.0]}})
+        for mean in (0.0, 1.0)
+    )
+    assert set(one.data) == {"scale", "standardise"}
+    assert one.key != other.key
 
 
 @pytest.mark.parametrize("name", ["scratch", "textbook", "library"])

@@ -13,7 +13,10 @@ from sklearn.metrics import log_loss
 from torch import nn
 
 from softmax_regression.artifacts.model import Model, cross_entropy, read_model, read_tensors, softmax, write_model
-from softmax_regression.data.datasets import Dataset
+from softmax_regression.data import npy
+from softmax_regression.data.datasets import Dataset, Standardisation
+from softmax_regression.download.packing import pack
+from softmax_regression.download.raw import Rows
 from softmax_regression.mathematics.batches import Inputs
 from softmax_regression.mathematics.exact import ExactSoftmaxRegression
 from softmax_regression.mathematics.implementations import build
@@ -75,6 +78,41 @@ def test_a_scale_for_each_feature_is_kept(tmp_path: Path, dataset: Dataset) -> N
     """The scales of packed features are read back as they were."""
     write_model(tmp_path, {"weight": WEIGHT}, replace(dataset, scale=(0.5, 2.0**1000, 1.0, 4.0)))
     assert read_model(tmp_path).scale == (0.5, 2.0**1000, 1.0, 4.0)
+
+
+def test_names_and_standardisation_of_features_are_kept(tmp_path: Path, dataset: Dataset) -> None:
+    """What it takes to use raw features is read back to the last bit; so is whether pictures are framed."""
+    taken = Standardisation((0.1, 2.0, 3.0, -4.0), (1 / 3, 1.0, 2.0, 1e-30))
+    described = replace(dataset, scale=(1.0,) * 4, feature_names=("a", "b", "c", "d é"), standardisation=taken)
+    write_model(tmp_path, {"weight": WEIGHT}, replace(described, report={"framed": False}))
+    model = read_model(tmp_path)
+    assert (model.feature_names, model.standardisation, model.framed) == (("a", "b", "c", "d é"), taken, False)
+    write_model(tmp_path, {"weight": WEIGHT}, dataset)
+    model = read_model(tmp_path)
+    assert (model.feature_names, model.standardisation, model.framed) == ((), None, True)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("num_features", [3, 8193])
+def test_raw_features_are_stored_as_the_download_stage_does_it(
+    tmp_path: Path, standardise: bool, num_features: int
+) -> None:
+    """The same integers come of raw features as lie in the prepared folder; beyond the range, the nearest end."""
+    draw = np.random.default_rng(0)
+    train, test = (draw.normal(5, 3, (rows, num_features)) for rows in (9, 4))
+    packed = pack(Rows(((train, None),)), Rows(((test, None),)), tmp_path, standardise=standardise)
+    weight, shape = np.zeros((3, num_features), np.float32), (num_features,)
+    model = Model({"weight": weight}, "small", NAMES, shape, packed.scale, (), packed.standardisation)
+    for part, raw in (("train", train), ("test", test)):
+        np.testing.assert_array_equal(model.stored(raw), npy.read(tmp_path / f"{part}-images.npy"), strict=True)
+    largest = 2**15 - 1 if num_features == 3 else 2**14 - 1
+    assert model.stored(np.array([[1e30] * num_features, [-1e30] * num_features]))[:, 0].tolist() == [largest, -largest]
+
+
+def test_raw_pixels_are_stored_as_they_are() -> None:
+    """With one scale for all, raw values are pixels: whole numbers of 0 to 255."""
+    pixels = np.array([[0, 255, 300, -1], [1, 2.4, 3, 4]])
+    assert model_of({"weight": WEIGHT}).stored(pixels).tolist() == [[0, 255, 255, 0], [1, 2, 3, 4]]
 
 
 def test_arrays_may_be_views(tmp_path: Path, dataset: Dataset) -> None:
@@ -211,9 +249,9 @@ def test_a_model_knows_whether_it_is_linear() -> None:
     assert not model_of(sequential(bias=False)[1]).is_linear
 
 
-@pytest.mark.parametrize(("shape", "images"), [((2, 2), True), ((4,), False), ((2, 2, 1), False)])
+@pytest.mark.parametrize(("shape", "images"), [((2, 2), True), ((2, 2, 3), True), ((4,), False)])
 def test_a_model_knows_whether_it_sees_images(shape: tuple[int, ...], images: bool) -> None:
-    """Height and width make a grey image; a vector of features is none."""
+    """Height and width make an image, grey or in colour; a vector of features is none."""
     assert model_of({"weight": WEIGHT}, shape).is_of_images is images
 
 

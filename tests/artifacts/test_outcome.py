@@ -12,9 +12,11 @@ import small_data
 
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.outcome import (
+    Convergence,
     Epoch,
     History,
     Outcome,
+    Snapshots,
     read_history,
     read_trained,
     snapshot_epochs,
@@ -93,19 +95,79 @@ def test_a_missing_output_says_what_to_run(tmp_path: Path, dataset: Dataset, mis
 def test_snapshots_are_first_last_and_at_most_twenty() -> None:
     """Epoch 0 and the last are always kept, at most twenty in all, every epoch while they fit."""
     for epochs in range(1, 501):
-        kept = snapshot_epochs(epochs)
+        kept = snapshot_epochs(epochs, 7840)
         assert {0, epochs} <= kept <= set(range(epochs + 1))
         assert len(kept) <= 20
-    assert snapshot_epochs(19) == set(range(20))
-    assert snapshot_epochs(10) == set(range(11))
+    assert snapshot_epochs(19, 7840) == set(range(20))
+    assert snapshot_epochs(10, 7840) == set(range(11))
 
 
 def test_snapshots_are_evenly_spaced() -> None:
     """Between the first and the last the distance is one and the same, but for a shorter one before the last."""
     for epochs in range(1, 501):
-        steps = np.diff(sorted(snapshot_epochs(epochs)))
+        steps = np.diff(sorted(snapshot_epochs(epochs, 7840)))
         assert len(set(steps[:-1])) <= 1
         assert steps[-1] <= steps[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [(1, 20), (104_857, 20), (104_858, 19), (768_000, 2), (2**20, 2), (10**9, 2)]
+)
+def test_snapshots_of_large_weights_are_fewer(size: int, most: int) -> None:
+    """So many float32 as 8 MB hold, the first and the last at any size; whether the last epoch is known or not."""
+    assert max(len(snapshot_epochs(epochs, size)) for epochs in range(1, 200)) == most
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softmax_regression.artifacts.outcome.SNAPSHOT_BYTES", 2**23 * WEIGHT.size // size)
+        snapshots = Snapshots()
+        for epoch in range(200):
+            snapshots.add(epoch, WEIGHT)
+            assert len(snapshots.all()) <= most
+
+
+def test_snapshots_without_a_known_end_are_evenly_spaced() -> None:
+    """However many epochs there will have been: the first, the last, and steps of one length that a power of 2 is."""
+    snapshots = Snapshots()
+    for epoch in range(300):
+        snapshots.add(epoch, np.full(3, epoch, np.float32))
+        kept = snapshots.all()
+        steps = np.diff(list(kept))
+        assert {0, epoch} <= set(kept)
+        assert len(kept) <= 20
+        assert len(kept) >= min(epoch + 1, 10)
+        assert len(set(steps[:-1])) <= 1
+        assert all(array[0] == number for number, array in kept.items())
+
+
+def test_how_a_solver_has_ended_is_kept(tmp_path: Path, dataset: Dataset) -> None:
+    """A solver that ends by itself has a file of it, with fewer epochs than asked for; another leaves none."""
+    ended = replace(OUTCOME, convergence=Convergence(True, 2, 1e-8))
+    write_outcome(tmp_path, ended, EXPERIMENT, dataset)
+    assert read_trained(tmp_path).convergence == ended.convergence
+    path = tmp_path / "convergence.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"convergence\.json is damaged: .*; run `dvc repro -f train`"):
+        read_trained(tmp_path)
+    write_outcome(tmp_path, OUTCOME, EXPERIMENT, dataset)
+    assert read_trained(tmp_path).convergence is None
+    assert not path.exists()
+
+
+def test_who_has_not_converged_is_told_what_to_do() -> None:
+    """The line names the iterations and the slope, and where the optimum was not reached the params to raise."""
+    assert Convergence(True, 37, 9.4e-8).words == "converged in iteration 37: the largest slope is 9.4e-08"
+    assert Convergence(False, 10, 0.00123).words == (
+        "not converged after 10 iterations: the largest slope is 1.2e-03; raise train.epochs, or "
+        "optimizer.weight_decay, with which it converges sooner"
+    )
+
+
+def test_what_is_not_a_number_is_not_shown(tmp_path: Path, dataset: Dataset) -> None:
+    """A solver without a learning rate has NaN in the file and nothing among the named figures."""
+    history = History("test", (replace(HISTORY.last, epoch=1, learning_rate=math.nan),))
+    assert "learning_rate" not in history.named(history.last)
+    write_outcome(tmp_path, replace(OUTCOME, history=history), EXPERIMENT, dataset)
+    assert (tmp_path / "history.csv").read_text().endswith(",0.5,nan\n")
+    assert math.isnan(read_history(tmp_path / "history.csv").last.learning_rate)
 
 
 def test_a_history_has_rows_columns_and_names() -> None:

@@ -22,7 +22,9 @@ def root(tmp_path: Path) -> Path:
     params["data"]["name"] = "digits"
     params["optimizer"].update(momentum=0.9, nesterov=True, schedule="cosine")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    download("digits", tmp_path / FOLDER, load_params(tmp_path / "params.yaml").download, tmp_path)
+    download(
+        "digits", tmp_path / FOLDER, load_params(tmp_path / "params.yaml").download, datasets=tmp_path, root=tmp_path
+    )
     return tmp_path
 
 
@@ -55,3 +57,11 @@ def test_the_table_is_a_run_of_its_own_where_that_is_asked_for(root: Path, monke
     for name, points in store.history(run.run_id, names).items():
         assert [step for step, _ in points] == [1, 2], name
     assert store.download(run.run_id, "parity.txt", root / "out").read_text() == f"{text}\n"
+
+
+def test_lbfgs_is_refused(root: Path) -> None:
+    """Where the params name a solver without steps to compare the error says which one to set."""
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("solver: sgd", "solver: lbfgs"))
+    with pytest.raises(ValueError, match=r"found lbfgs; set train\.solver: sgd$"):
+        parity_report(root, "float64", 2, log=False)

@@ -1,19 +1,31 @@
-"""What the model says about a person's own pictures."""
+"""What the model says about a person's own pictures, tables and arrays."""
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import small_data
 from PIL import Image
 from scratch_project import commit, write_lock, write_training
 
-from softmax_regression.commands.predict import predict_pictures
+from softmax_regression.artifacts.model import read_model, write_tensors
+from softmax_regression.commands import examples
+from softmax_regression.commands.predict import Refusal, predict_files
+from softmax_regression.data import npy
+from softmax_regression.download.packing import pack
+from softmax_regression.download.raw import Rows
 from softmax_regression.lineage.states import TRAIN
 from softmax_regression.lineage.sync import sync
 from softmax_regression.tracking.run_store import RunStore
+
+NAMES = ("length", "width")
 
 
 @pytest.fixture
@@ -32,9 +44,35 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "mine.png"
 
 
+def write_vectors(root: Path, classes: Sequence[str] = ("a", "b", "c")) -> tuple[np.ndarray, np.ndarray]:
+    """Make a project whose model takes standardised, packed, named features; return raw test examples and as stored."""
+    draw = np.random.default_rng(0)
+    train, test = (draw.normal([1, 500], [0.01, 90], (size, 2)) for size in (40, 11))
+    packed = pack(Rows(((train, None),)), Rows(((test, None),)), root / "prepared", standardise=True)
+    assert packed.standardisation is not None
+    taken = {"mean": packed.standardisation.mean, "deviation": packed.standardisation.deviation}
+    facts = {"data": "flowers", "class_names": classes, "example_shape": [2], "scale": packed.scale}
+    weight = draw.normal(size=(len(classes), 2)).astype(np.float32)
+    write_tensors(root / TRAIN / "model.safetensors", {"weight": weight})
+    (root / TRAIN / "model.json").write_text(json.dumps(facts | {"feature_names": NAMES, "standardise": taken}))
+    return test, np.array(npy.read(root / "prepared" / "test-images.npy"))
+
+
+def write_table(path: Path, points: np.ndarray) -> Path:
+    """Write a CSV table with a label and the columns in another order; return its path."""
+    path.write_text("width,kind,length\n" + "".join(f"{width!r},a,{length!r}\n" for length, width in points.tolist()))
+    return path
+
+
+def answers_in(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of answers."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_a_picture_gets_label_probabilities_and_a_drawing(root: Path, picture: Path) -> None:
     """The line names the most probable class; the notes say what was done; the drawing is where it says."""
-    lines = list(predict_pictures(root, [picture], "workspace", root / "out"))
+    lines = list(predict_files(root, [picture], "workspace", root / "out"))
     assert lines[0] == f"{picture}: bright 100.0%, dark 0.0%"  # 64 - 10 logits apart
     assert "inverted" in lines[1]
     assert lines[2] == f"  what the model saw: {root / 'out' / 'mine'}.png"
@@ -42,19 +80,137 @@ def test_a_picture_gets_label_probabilities_and_a_drawing(root: Path, picture: P
     assert not (root / "mlflow.db").exists()  # the workspace's model needs no store
 
 
-def test_no_picture_is_one_clear_error(root: Path) -> None:
-    """A file that is no picture, and one that is not there."""
+@pytest.mark.parametrize(("shape", "share"), [((8, 8), "bright"), ((8, 8, 3), "bright")])
+def test_own_pictures_are_seen_whole(root: Path, picture: Path, shape: tuple[int, ...], share: str) -> None:
+    """The model of pictures that are not framed, or in colour, sees the whole page, which is not inverted."""
+    facts = json.loads((root / TRAIN / "model.json").read_text()) | {"framed": False, "example_shape": shape}
+    (root / TRAIN / "model.json").write_text(json.dumps(facts))
+    weight = np.zeros((2, np.prod(shape)), np.float32)
+    weight[1, 0] = 20  # the page's corner is white
+    write_tensors(root / TRAIN / "model.safetensors", {"weight": weight})
+    lines = list(predict_files(root, [picture], "workspace", root / "out"))
+    assert lines[0] == f"{picture}: {share} 100.0%, dark 0.0%"
+    assert lines[1] == "  resized from 60 x 60 to 8 x 8 pixels"
+
+
+def test_a_table_gets_an_answer_a_row(root: Path) -> None:
+    """Raw rows get what the model says of the same examples as stored; the first are lines, all are in a file."""
+    raw, stored = write_vectors(root)
+    path = write_table(root / "mine.csv", raw)
+    lines = list(predict_files(root, [path], "workspace", root / "out"))
+    probabilities = read_model(root / TRAIN).probabilities(stored)
+    best = probabilities.argmax(axis=1)
+    assert lines[0] == f"{path}:"
+    assert lines[1].startswith(f"  row 1: {'abc'[best[0]]} {probabilities[0, best[0]]:.1%}, ")
+    assert [line[:8] for line in lines[1:6]] == [f"  row {row}:" for row in range(1, 6)]
+    assert lines[6:] == [
+        "  left out, as the model does not know them: kind",
+        f"  11 answers: {root / 'out' / 'mine.csv'}",
+    ]
+    rows = answers_in(root / "out" / "mine.csv")
+    assert list(rows[0]) == ["row", "label", "P(a)", "P(b)", "P(c)"]
+    assert [row["row"] for row in rows] == [str(row) for row in range(1, 12)]
+    assert [row["label"] for row in rows] == ["abc"[k] for k in best]
+    found = [[float(row[f"P({name})"]) for name in "abc"] for row in rows]
+    assert found == np.round(probabilities, 6).tolist()
+
+
+def test_the_answers_do_not_depend_on_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that is read in blocks gets the same file as one that fits into a block."""
+    raw, _ = write_vectors(root)
+    path = write_table(root / "mine.csv", raw)
+    list(predict_files(root, [path], "workspace", root / "whole"))
+    monkeypatch.setattr(examples, "_BLOCK", 9)
+    lines = list(predict_files(root, [path], "workspace", root / "blocks"))
+    assert len([line for line in lines if line.startswith("  row ")]) == 3  # those of the first block
+    assert (root / "blocks" / "mine.csv").read_bytes() == (root / "whole" / "mine.csv").read_bytes()
+
+
+def test_an_array_of_pictures_gets_an_answer_each(root: Path) -> None:
+    """A model of pictures answers an array as it answers the data set's own examples."""
+    pixels = small_data.make_examples(3, (8, 8)).images // 16
+    np.save(root / "mine.npy", pixels)
+    lines = list(predict_files(root, [root / "mine.npy"], "workspace", root / "out"))
+    assert lines[-1] == f"  3 answers: {root / 'out' / 'mine.csv'}"
+    probabilities = read_model(root / TRAIN).probabilities(pixels)
+    found = [float(row["P(bright)"]) for row in answers_in(root / "out" / "mine.csv")]
+    assert found == np.round(probabilities[:, 1], 6).tolist()
+
+
+def test_of_many_classes_the_best_three_are_written(root: Path) -> None:
+    """With 101 classes a row has three labels with their probabilities, not 101 columns."""
+    names = [f"kind {k}" for k in range(101)]
+    raw, stored = write_vectors(root, names)
+    list(predict_files(root, [write_table(root / "mine.csv", raw)], "workspace", root / "out"))
+    probabilities = read_model(root / TRAIN).probabilities(stored)
+    order = (-probabilities).argsort(axis=1)
+    rows = answers_in(root / "out" / "mine.csv")
+    assert list(rows[0]) == ["row", "label", "probability", "label 2", "probability 2", "label 3", "probability 3"]
+    for row, classes, shares in zip(rows, order, probabilities, strict=True):
+        assert [row["label"], row["label 2"], row["label 3"]] == [names[k] for k in classes[:3]]
+        assert float(row["probability 3"]) == round(shares[classes[2]], 6)
+
+
+def test_of_many_classes_the_best_are_drawn(root: Path, picture: Path) -> None:
+    """A picture's drawing has no thousand bars."""
+    facts = json.loads((root / TRAIN / "model.json").read_text())
+    facts["class_names"] = [f"kind {k}" for k in range(1000)]
+    (root / TRAIN / "model.json").write_text(json.dumps(facts))
+    weight = np.zeros((1000, 64), np.float32)
+    weight[700] = 1
+    write_tensors(root / TRAIN / "model.safetensors", {"weight": weight})
+    assert "kind 700 100.0%" in next(predict_files(root, [picture], "workspace", root / "out"))
+    with Image.open(root / "out" / "mine.png") as drawing:
+        assert drawing.height < 2 * drawing.width
+
+
+def test_a_file_without_an_answer_is_one_line_and_the_rest_is_answered(root: Path, picture: Path) -> None:
+    """A file that is no picture, one that is not there, a folder and a table: a line each, then the next file."""
     (root / "notes.txt").write_text("hello")
-    with pytest.raises(ValueError, match="is no picture"):
-        list(predict_pictures(root, [root / "notes.txt"], "workspace", root / "out"))
-    with pytest.raises(FileNotFoundError):
-        list(predict_pictures(root, [root / "absent.png"], "workspace", root / "out"))
+    (root / "table.csv").write_text("a\n1\n")
+    files = [root / "notes.txt", root / "absent.png", root, root / "table.csv", picture]
+    lines = list(predict_files(root, files, "workspace", root / "out"))
+    refused = ["is no picture of a known kind", "no such file", "is a folder", "is a table; the model of small takes"]
+    for line, said in zip(lines, refused, strict=False):
+        assert isinstance(line, Refusal)
+        assert line.startswith("error: ")
+        assert said in line
+    assert lines[4].startswith(f"{picture}: bright")
+    assert not any(isinstance(line, Refusal) for line in lines[4:])
+    assert {path.stem for path in (root / "out").iterdir()} == {"mine"}
+
+
+def test_a_model_of_vectors_takes_no_pictures_and_a_bad_row_no_file(root: Path, picture: Path) -> None:
+    """A picture is refused with what to give; a table with a bad row has its line and leaves no part of a file."""
+    raw, _ = write_vectors(root)
+    bad = write_table(root / "bad.csv", np.vstack([raw, [np.nan, 1]]))
+    good = write_table(root / "good.csv", raw)
+    lines = list(predict_files(root, [picture, bad, good], "workspace", root / "out"))
+    refused = [line for line in lines if isinstance(line, Refusal)]
+    assert "is no table; the model of flowers takes rows of 2 features: give a .csv, .tsv, .parquet," in refused[0]
+    assert "column length, row 12: expected a finite number" in refused[1]
+    assert len(refused) == 2
+    assert [path.name for path in (root / "out").iterdir()] == ["good.csv"]
+
+
+def test_answers_of_one_stem_replace_neither_each_other_nor_the_files(root: Path, picture: Path) -> None:
+    """The second gets a number, the same in the next call; in the files' own folder, every answer gets one."""
+    other = root / "other" / "mine.png"
+    other.parent.mkdir()
+    shutil.copy(picture, other)
+    for _ in range(2):
+        list(predict_files(root, [picture, other], "workspace", root / "out"))
+        assert {path.name for path in (root / "out").glob("*.png")} == {"mine-2.png", "mine.png"}
+    given = picture.read_bytes()
+    lines = list(predict_files(root, [picture], "workspace", root))
+    assert lines[-1] == f"  what the model saw: {root / 'mine-2.png'}"
+    assert picture.read_bytes() == given
 
 
 def test_no_model_says_what_to_run(tmp_path: Path) -> None:
     """Before the first training the error names the command."""
     with pytest.raises(FileNotFoundError, match="dvc repro train"):
-        list(predict_pictures(tmp_path, [tmp_path / "a.png"], "workspace", tmp_path))
+        list(predict_files(tmp_path, [tmp_path / "a.png"], "workspace", tmp_path))
 
 
 def test_the_model_of_any_run_answers(root: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +222,8 @@ def test_the_model_of_any_run_answers(root: Path, picture: Path, monkeypatch: py
     (run,) = RunStore.open(root).runs()
     shutil.rmtree(root / TRAIN)
     write_training(root / TRAIN, weight=0.0)  # to this one everything is dark
-    assert "dark 100.0%" in next(predict_pictures(root, [picture], "workspace", root / "out"))
+    assert "dark 100.0%" in next(predict_files(root, [picture], "workspace", root / "out"))
     for ref in ("HEAD", "best", run.run_id):
-        assert "bright 100.0%" in next(predict_pictures(root, [picture], ref, root / "out"))
+        assert "bright 100.0%" in next(predict_files(root, [picture], ref, root / "out"))
     with pytest.raises(ValueError, match="'nobody' names no run, DVC experiment or commit"):
-        list(predict_pictures(root, [picture], "nobody", root / "out"))
+        list(predict_files(root, [picture], "nobody", root / "out"))

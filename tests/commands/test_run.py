@@ -44,7 +44,16 @@ def test_data_that_are_there_need_no_source(root: Path) -> None:
     folder.mkdir(parents=True)
     assert not run._has_data(root, "digits")
     sizes = {"train": {"examples": 5}, "test": {"examples": 5}}
-    facts = {"name": "digits", "class_names": [], "example_shape": [], "scale": 16, "files": {}, **sizes}
+    facts: dict[str, object] = {
+        "name": "digits",
+        "class_names": [],
+        "example_shape": [],
+        "scale": 16,
+        "files": {},
+        "feature_names": [],
+        "standardise": None,
+        **sizes,
+    }
     (folder / "report.json").write_text(json.dumps(facts))
     assert run._has_data(root, "digits")
     assert not run._has_data(root, "mnist")

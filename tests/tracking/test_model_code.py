@@ -12,21 +12,28 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from scipy.special import softmax
 
-from softmax_regression.artifacts.model import read_model
+from softmax_regression.artifacts.model import BEST, FEW_CLASSES, Model, read_model
+from softmax_regression.data import npy
+from softmax_regression.download.packing import pack
+from softmax_regression.download.raw import Rows
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.client import ModelParts
 
 NAMES = ("T-shirt/top", "class", "Bag")  # one of them is also the name of a column
 SHAPE = (4, 3)
+COLUMNS = ("length", "width in cm", "P(Bag)", "größe")
 WEIGHT = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
 BIAS = np.array([0.5, -0.5, 0.0], dtype=np.float32)
 IMAGES = np.random.default_rng(1).integers(0, 256, size=(5, *SHAPE), dtype=np.uint8)
@@ -60,11 +67,12 @@ def save(
     shape: tuple[int, ...] = SHAPE,
     scale: float | list[float] = 255.0,
     hidden: Mapping[str, np.ndarray] | None = None,
+    **facts: object,
 ) -> Path:
-    """Save a model as the pipeline logs it and return its path."""
+    """Save a model as the pipeline logs it and return its path; `facts` replace what its description says."""
     tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
     save_file(tensors | dict(hidden or {}), folder / "model.safetensors")
-    description = {"data": "made", "class_names": NAMES, "example_shape": shape, "scale": scale}
+    description = {"data": "made", "class_names": NAMES, "example_shape": shape, "scale": scale} | facts
     (folder / "model.json").write_text(json.dumps(description))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's import, and its hint that integer columns cannot hold gaps
@@ -77,6 +85,42 @@ def load(path: Path) -> Any:
     import mlflow.pyfunc
 
     return mlflow.pyfunc.load_model(str(path))
+
+
+def save_packed(folder: Path, names: Sequence[str], classes: Sequence[str] = NAMES) -> tuple[Path, np.ndarray]:
+    """Save a model of standardised, packed features; return its path and test examples as a person has them.
+
+    Its weights are on the grid on which exact training leaves them; the stored examples lie in `folder`.
+    """
+    draw = np.random.default_rng(3)
+    size = len(names) or 4
+    train, test = (draw.normal([1, 500, -3, 0][:size], [0.01, 90, 1, 1e-6][:size], (rows, size)) for rows in (60, 20))
+    packed = pack(Rows(((train, None),)), Rows(((test, None),)), folder, standardise=True)
+    assert packed.standardisation is not None
+    weight, scale = draw.normal(size=(len(classes), size)), np.array(packed.scale)
+    drawn = Model({"weight": weight}, "made", tuple(classes), (size,), packed.scale)
+    facts = {"class_names": classes, "feature_names": names, "standardise": asdict(packed.standardisation)}
+    path = save(folder, drawn._scaled_weight * scale, None, (size,), scale.tolist(), None, **facts)
+    return path, test
+
+
+@pytest.fixture(scope="module")
+def table_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """Return the path of a saved model of four named features, and raw test examples as a table, columns reversed."""
+    path, test = save_packed(tmp_path_factory.mktemp("table"), COLUMNS)
+    return path, pd.DataFrame(test, columns=list(COLUMNS))[[*COLUMNS[::-1]]]
+
+
+@pytest.fixture(scope="module")
+def embedding_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """Return the path of a saved model of four features without names, and raw test examples."""
+    return save_packed(tmp_path_factory.mktemp("embeddings"), ())
+
+
+@pytest.fixture(scope="module")
+def colour_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of a saved model of 2 x 2 pictures in colour."""
+    return save(tmp_path_factory.mktemp("colour"), shape=(2, 2, 3))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +178,7 @@ def test_no_images_give_no_answers(image_model: Path) -> None:
         (IMAGES.reshape(5, 12), r"does not match expected shape \(-1, 4, 3\)"),
         (IMAGES / 255, "dtype of input float64 does not match expected dtype uint8"),
         (IMAGES.astype(np.int64), "dtype of input int64"),
-        ((IMAGES / 255).astype(np.uint8), "no pixel is above 1; give pixels as stored, 0 to 255"),
+        ((IMAGES > 254).astype(np.uint8), "no pixel is above 1; give pixels as stored, 0 to 255"),
     ],
     ids=["too few rows", "no batch axis", "flat", "floats", "integers", "scaled to 0..1 and cut off"],
 )
@@ -162,6 +206,24 @@ def test_it_refuses_the_same_without_the_signature(image_model: Path, examples: 
         load(image_model).unwrap_python_model().predict(examples)
 
 
+def test_a_black_image_is_an_image(image_model: Path) -> None:
+    """Images of zeros alone get the answer of the bias; so does one among others."""
+    answer = load(image_model).predict(IMAGES * 0)
+    np.testing.assert_allclose(answer.iloc[:, 2:].to_numpy(), [softmax(BIAS.astype(np.float64))] * 5, rtol=1e-12)
+
+
+def test_pictures_in_colour_have_three_channels(colour_model: Path) -> None:
+    """(N, H, W, 3) of uint8 is answered as inside the package; grey pictures are refused."""
+    from mlflow.exceptions import MlflowException
+
+    model, pictures = load(colour_model), IMAGES.reshape(5, 2, 2, 3)
+    inside = read_model(colour_model.parent).probabilities(pictures)
+    # Inside, weights of float32 are rounded to 30 bits after the point, as those of exact training are.
+    np.testing.assert_allclose(model.predict(pictures).iloc[:, 2:].to_numpy(), inside, rtol=1e-6)
+    with pytest.raises(MlflowException, match=r"does not match expected shape \(-1, 2, 2, 3\)"):
+        model.predict(pictures[..., 0])
+
+
 def test_pixels_above_a_small_scale_are_refused(tmp_path: Path) -> None:
     """Where pixels go from 0 to 16, as in the digits, 255 is refused though uint8 can hold it."""
     model = load(save(tmp_path, scale=16.0))
@@ -179,6 +241,83 @@ def test_features_are_taken_as_they_are_and_must_be_finite(feature_model: Path) 
     np.testing.assert_allclose(answer.iloc[:, 2:].to_numpy(), expected, rtol=1e-12)
     with pytest.raises(Exception, match="the input holds NaN or infinity; give finite numbers"):
         load(feature_model).predict(np.array([[np.nan, 0.0]]))
+
+
+def test_a_table_is_answered_as_the_stored_examples_are(table_model: tuple[Path, pd.DataFrame]) -> None:
+    """Raw columns, in any order and with others beside, get what evaluate finds of the same examples as stored."""
+    path, table = table_model
+    model = load(path)
+    assert model.metadata.get_input_schema().input_names() == list(COLUMNS)
+    answer = model.predict(table.assign(extra="x"))
+    inside = read_model(path.parent).probabilities(npy.read(path.parent / "test-images.npy"))
+    # Both sum the same numbers in float64; inside, exponentials are rounded to 48 bits after the point.
+    np.testing.assert_allclose(answer.iloc[:, 2:].to_numpy(), inside, rtol=1e-12, atol=1e-14)
+    assert list(answer["label"]) == [NAMES[k] for k in inside.argmax(axis=1)]
+    assert len(model.predict(table.round().astype(np.int32))) == 20  # whole numbers are numbers, too
+
+
+def test_features_without_names_are_an_array(embedding_model: tuple[Path, np.ndarray]) -> None:
+    """Raw float64 (N, D) gets what evaluate finds of the same examples as stored; values out of range, the end."""
+    path, raw = embedding_model
+    model = load(path)
+    inside = read_model(path.parent).probabilities(npy.read(path.parent / "test-images.npy"))
+    np.testing.assert_allclose(model.predict(raw).iloc[:, 2:].to_numpy(), inside, rtol=1e-12, atol=1e-14)
+    far = read_model(path.parent).probabilities(read_model(path.parent).stored(raw * 1e9))
+    np.testing.assert_allclose(model.predict(raw * 1e9).iloc[:, 2:].to_numpy(), far, rtol=1e-12, atol=1e-14)
+
+
+def test_of_many_classes_the_best_three_are_answered(tmp_path: Path) -> None:
+    """With 1,000 classes an answer has three labels with their probabilities, as the signature says."""
+    names = [f"kind {k}" for k in range(1000)]
+    path, raw = save_packed(tmp_path, COLUMNS, names)
+    model = load(path)
+    answer = model.predict(pd.DataFrame(raw, columns=list(COLUMNS)))
+    inside = read_model(tmp_path).probabilities(npy.read(tmp_path / "test-images.npy"))
+    order = (-inside).argsort(axis=1)
+    shown = ["label", "class", "probability", "label 2", "probability 2", "label 3", "probability 3"]
+    assert list(answer.columns) == shown == model.metadata.get_output_schema().input_names()
+    assert answer["class"].tolist() == order[:, 0].tolist()
+    for place, end in enumerate(("", " 2", " 3")):
+        assert list(answer[f"label{end}"]) == [names[k] for k in order[:, place]]
+        best = np.take_along_axis(inside, order[:, place : place + 1], axis=1)[:, 0]
+        np.testing.assert_allclose(answer[f"probability{end}"], best, rtol=1e-12, atol=1e-14)
+
+
+def test_how_many_classes_are_few_is_known_alike() -> None:
+    """The code that travels has the package's numbers."""
+    source = Path(stage_logs._MODEL_CODE).read_text()
+    assert f"FEW_CLASSES, BEST = {FEW_CLASSES}, {BEST}" in source
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.drop(columns="width in cm"), r"missing inputs \['width in cm'\]"),
+        (lambda table: table.assign(length="x"), "Incompatible input types for column length"),
+        (lambda table: table.assign(length=[1.0] * 19 + [np.nan]), "NaN or infinity in column length, row 20"),
+        (lambda table: table.assign(length=np.inf), "NaN or infinity in column length, row 1; give finite numbers"),
+    ],
+    ids=["missing", "text", "NaN", "infinity"],
+)
+def test_it_refuses_a_table_that_does_not_fit(table_model: tuple[Path, pd.DataFrame], change: Any, said: str) -> None:
+    """A missing column, text, a gap: the caller's mistake (400), which names the column."""
+    from mlflow.exceptions import MlflowException
+
+    path, table = table_model
+    with pytest.raises(MlflowException, match=said) as caught:
+        load(path).predict(change(table))
+    assert caught.value.get_http_status_code() == 400
+
+
+def test_it_refuses_the_same_tables_without_the_signature(table_model: tuple[Path, pd.DataFrame]) -> None:
+    """The model called directly names the columns, too; one without names takes no table."""
+    path, table = table_model
+    model = load(path).unwrap_python_model()
+    with pytest.raises(Exception, match="the input lacks the columns length"):
+        model.predict(table.drop(columns="length"))
+    with pytest.raises(Exception, match="the input holds no numbers: could not convert string to float: 'x'"):
+        model.predict(table.assign(length="x"))
+    assert len(model.predict(table)) == 20
 
 
 def test_hidden_layers_are_followed_by_relu(tmp_path: Path) -> None:
@@ -210,18 +349,18 @@ def test_mlflow_predict_runs_in_a_bare_environment(image_model: Path, tmp_path: 
     assert answer["P(Bag)"] == pytest.approx(expected[2], rel=1e-12)
 
 
-@pytest.fixture(scope="module")
-def server(image_model: Path) -> Iterator[str]:
+@contextmanager
+def served(model: Path) -> Iterator[str]:
     """Yield the address of `mlflow models serve`, started on a free port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(image_model)]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model)]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where uvicorn is
     process = subprocess.Popen(
         command,
-        cwd=image_model.parent,
+        cwd=model.parent,
         env=os.environ | {"PATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -241,10 +380,28 @@ def server(image_model: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def post(server: str, inputs: Any) -> tuple[int, str]:
+@pytest.fixture(scope="module")
+def server(image_model: Path) -> Iterator[str]:
+    """Yield the address of a server of the model of images."""
+    with served(image_model) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def table_server(table_model: tuple[Path, pd.DataFrame]) -> Iterator[str]:
+    """Yield the address of a server of the model of named features."""
+    with served(table_model[0]) as address:
+        yield address
+
+
+def post(server: str, inputs: Any, key: str = "inputs") -> tuple[int, str]:
     """Send {"inputs": ...} to the server; return status and body."""
-    body = json.dumps({"inputs": inputs}).encode()
-    request = urllib.request.Request(f"{server}/invocations", body, {"Content-Type": "application/json"})
+    return send(server, json.dumps({key: inputs}).encode(), "application/json")
+
+
+def send(server: str, body: bytes, kind: str) -> tuple[int, str]:
+    """Send a body of this content type; return status and body."""
+    request = urllib.request.Request(f"{server}/invocations", body, {"Content-Type": kind})
     try:
         with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, reply.read().decode()
@@ -287,3 +444,74 @@ def test_the_server_refuses_the_rest_with_400(server: str, inputs: Any, said: st
     status, body = post(server, inputs)
     assert status == 400
     assert said in json.loads(body)["message"]
+
+
+def test_the_server_answers_a_black_image(server: str) -> None:
+    """Zeros alone are an image."""
+    assert post(server, (IMAGES[:1] * 0).tolist())[0] == 200
+
+
+def test_the_server_answers_columns_by_their_names(table_server: str, table_model: tuple[Path, pd.DataFrame]) -> None:
+    """Records, a split table and CSV, their columns in any order and whole numbers among them, get the same answers."""
+    path, table = table_model
+    table = table.assign(length=1, extra="x")
+    wanted = load(path).predict(table.assign(length=1.0)).to_dict(orient="records")
+    replies = [
+        post(table_server, table.to_dict(orient="records"), "dataframe_records"),
+        post(table_server, table.to_dict(orient="split"), "dataframe_split"),
+        post(table_server, table.drop(columns="extra").to_dict(orient="list")),
+        send(table_server, table.to_csv(index=False).encode(), "text/csv"),
+    ]
+    for status, body in replies:
+        assert status == 200, body
+        assert json.loads(body)["predictions"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"length": None}, "NaN or infinity in column length, row 1; give finite numbers"),
+        ({"length": "long"}, "long"),
+        ({"length": float("nan")}, "NaN or infinity in column length, row 1"),
+    ],
+    ids=["null", "text", "NaN"],
+)
+def test_the_server_refuses_rows_with_400(
+    table_server: str, table_model: tuple[Path, pd.DataFrame], change: dict[str, Any], said: str
+) -> None:
+    """A gap or text in a feature is the caller's mistake, and is named."""
+    record = table_model[1].iloc[0].to_dict() | change
+    status, body = post(table_server, [record], "dataframe_records")
+    assert status == 400
+    assert said in json.loads(body)["message"]
+
+
+def test_the_server_refuses_a_missing_column_with_400(
+    table_server: str, table_model: tuple[Path, pd.DataFrame]
+) -> None:
+    """The column is named."""
+    record = table_model[1].iloc[0].drop("length").to_dict()
+    status, body = post(table_server, [record], "dataframe_records")
+    assert status == 400
+    assert "length" in json.loads(body)["message"]
+
+
+@pytest.mark.slow
+def test_a_server_of_embeddings_answers_arrays(embedding_model: tuple[Path, np.ndarray]) -> None:
+    """{"inputs": (N, D)} gets what the loaded model answers; another length is refused with 400."""
+    path, raw = embedding_model
+    with served(path) as server:
+        status, body = post(server, raw.tolist())
+        assert (status, json.loads(body)["predictions"]) == (200, load(path).predict(raw).to_dict(orient="records"))
+        assert post(server, raw[:, :3].tolist())[0] == 400
+
+
+@pytest.mark.slow
+def test_a_server_of_pictures_in_colour_answers_them(colour_model: Path) -> None:
+    """{"inputs": (N, H, W, 3)} gets what the loaded model answers; grey pictures are refused with 400."""
+    pictures = IMAGES.reshape(5, 2, 2, 3)
+    with served(colour_model) as server:
+        status, body = post(server, pictures.tolist())
+        wanted = load(colour_model).predict(pictures).to_dict(orient="records")
+        assert (status, json.loads(body)["predictions"]) == (200, wanted)
+        assert post(server, pictures[..., 0].tolist())[0] == 400

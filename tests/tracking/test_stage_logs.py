@@ -183,18 +183,45 @@ def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
     assert notes.files() == {"evaluation/a.csv"}
 
 
-@pytest.mark.parametrize(("shape", "scale", "dtype"), [((28, 28), 255.0, "uint8"), ((2,), [4.0, 0.5], "float64")])
+def parts_of(notes: Any, folder: Path, **facts: object) -> Any:
+    """Return what is logged of a model with these facts."""
+    described = {"data": "small", "class_names": ["a", "b"], "example_shape": [2], "scale": [4.0, 0.5]} | facts
+    write_tensors(folder / "model.safetensors", {"weight": np.zeros((2, 1), np.float32)})
+    (folder / "model.json").write_text(json.dumps(described))
+    stage_logs._log_model(notes, folder)
+    return notes.of("log_model")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "dtype"),
+    [((28, 28), 255.0, "uint8"), ((8, 8, 3), 255.0, "uint8"), ((2,), [4.0, 0.5], "float64")],
+)
 def test_the_input_example_is_one_example_as_served(
     notes: Any, tmp_path: Path, shape: tuple[int, ...], scale: float | list[float], dtype: str
 ) -> None:
     """Pixels are uint8 and use the whole range, features are float64."""
-    write_tensors(tmp_path / "model.safetensors", {"weight": np.zeros((2, 1), np.float32)})
-    facts = {"data": "small", "class_names": ["a", "b"], "example_shape": shape, "scale": scale}
-    (tmp_path / "model.json").write_text(json.dumps(facts))
-    stage_logs._log_model(notes, tmp_path)
-    example = notes.of("log_model")[0][0].input_example
+    example = parts_of(notes, tmp_path, example_shape=shape, scale=scale).input_example
     assert (example.shape, example.dtype) == ((1, *shape), np.dtype(dtype))
     assert (example.min(), example.max()) == (0, scale if isinstance(scale, float) else 1)
+
+
+def test_named_features_are_the_columns_of_the_input_example(notes: Any, tmp_path: Path) -> None:
+    """The signature is by columns: a table with the features' names in their order, float64."""
+    example = parts_of(notes, tmp_path, feature_names=["width", "length"]).input_example
+    assert list(example.columns) == ["width", "length"]
+    assert example.to_numpy().tolist() == [[0.0, 1.0]]
+    assert set(example.dtypes) == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize("classes", [2, 100, 101])
+def test_the_output_example_has_a_column_a_class_where_they_are_few(notes: Any, tmp_path: Path, classes: int) -> None:
+    """Up to 100 classes have a probability each; of more, the three best are named."""
+    names = [f"kind {k}" for k in range(classes)]
+    columns = list(parts_of(notes, tmp_path, class_names=names).output_example.columns)
+    if classes <= 100:
+        assert columns == ["label", "class", *(f"P({name})" for name in names)]
+    else:
+        assert columns == ["label", "class", "probability", "label 2", "probability 2", "label 3", "probability 3"]
 
 
 def test_the_model_is_logged_with_its_examples_and_requirements(notes: Any, tmp_path: Path) -> None:

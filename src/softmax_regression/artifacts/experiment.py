@@ -80,28 +80,34 @@ def describe(
     """
     params = flatten({"data": data, "model": model, "optimizer": optimizer, "train": train})
     del params["train.resume"]  # how a training is carried out, not what it is
-    if model.implementation == "exact":
+    if train.solver != "sgd":
+        del params["model.implementation"]  # of a step of SGD
+    elif model.implementation == "exact":
         del params["train.device"]  # the same bits on every one
     params |= report.get("settings", {})
     digests = {part: facts["sha256"] for part, facts in report["files"].items()}
     if isinstance(report["scale"], list):  # packed features: the same integers may stand for others
         digests["scale"] = digest(json.dumps(report["scale"]))
+    if report["standardise"]:
+        digests["standardise"] = digest(json.dumps(report["standardise"]))
     return Experiment(params, digests)
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:
     """Return a short, deterministic name: the data set, then the solver, rate, epochs and what departs from plain SGD.
 
-    The seed comes last; see `name_without_seed`.
+    L-BFGS has no rate. The seed comes last; see `name_without_seed`.
     """
-    parts = [str(params["data.name"])]
-    if params["train.solver"] == "full_batch_numpy":
+    parts, solver = [str(params["data.name"])], params["train.solver"]
+    if solver == "full_batch_numpy":
         parts.append("full-batch")
+    elif solver == "lbfgs":
+        parts.append("lbfgs")
     elif params["model.implementation"] != "exact":
         parts.append(str(params["model.implementation"]))
-    parts.append(f"lr{params['optimizer.learning_rate']:g}")
-    if params["train.solver"] == "sgd":
-        parts.append(f"b{params['train.batch_size']}")
+    parts += [] if solver == "lbfgs" else [f"lr{params['optimizer.learning_rate']:g}"]
+    parts += [f"b{params['train.batch_size']}"] if solver == "sgd" else []
+    if solver in ("sgd", "lbfgs"):
         parts += [f"m{params['optimizer.momentum']:g}"] if params["optimizer.momentum"] else []
         parts += ["nesterov"] if params["optimizer.nesterov"] else []
         parts += [f"wd{params['optimizer.weight_decay']:g}"] if params["optimizer.weight_decay"] else []

@@ -8,7 +8,8 @@ regression has no hidden layer. Shapes: N examples, K classes, D features.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,27 +17,31 @@ import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.artifacts.experiment import BY_TRAIN
-from softmax_regression.data.datasets import Dataset, Scale, read_scale
+from softmax_regression.data.datasets import Dataset, Scale, Standardisation, read_scale, read_standardisation
 from softmax_regression.files import existing, write_atomically
 from softmax_regression.numerics.elementary import exp, exp_table, log, round_to
 from softmax_regression.numerics.grids import (
     LEAST_EXPONENT,
-    PACKED_BITS,
     PIXEL_BITS,
     class_bits,
     largest_weight,
+    packed_bits,
     weight_bits,
 )
 
 Array: TypeAlias = npt.NDArray[np.floating]  # float32, or float64 where the sums were exact
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+FEW_CLASSES = 100  # so many have a column each in a table of answers; of more, the best BEST are named
+BEST = 3
+
 
 @dataclass(frozen=True)
 class Model:
     """The trained arrays with what is needed to use them, for examples in `example_shape`.
 
-    A feature is a stored value divided by `scale`, a number or one for each feature (D,).
+    A feature is a stored value divided by `scale`, a number or one for each feature (D,). `framed` says of grey
+    pictures that each shows one object, light on dark, as large as the picture (see evaluation/pictures.py).
     """
 
     tensors: Mapping[str, Array]
@@ -44,6 +49,9 @@ class Model:
     class_names: tuple[str, ...]
     example_shape: tuple[int, ...]
     scale: Scale
+    feature_names: tuple[str, ...] = ()
+    standardisation: Standardisation | None = None
+    framed: bool = True
 
     @property
     def is_linear(self) -> bool:
@@ -52,11 +60,11 @@ class Model:
 
     @property
     def is_of_images(self) -> bool:
-        """Whether an example is a grey image, to be shown in a grid."""
-        return len(self.example_shape) == 2
+        """Whether an example is a picture, grey or in colour, to be shown in a grid."""
+        return len(self.example_shape) > 1
 
     def logits(self, examples: npt.NDArray[np.generic]) -> Floats:
-        """Return the logits (N, K), in float64, of examples (N, *example_shape): integers as stored, or real features.
+        """Return the logits (N, K), in float64, of examples (N, *example_shape): integers as stored, or features.
 
         Where there is no hidden layer they are those of the exact training, sum by sum (mathematics/exact.py): so no
         digit depends on a processor's order of additions. Pixels are always as stored.
@@ -66,12 +74,24 @@ class Model:
         if scale.ndim and not np.issubdtype(examples.dtype, np.integer):
             values = np.rint(values * scale)  # packed, as the download stage does it
         if self.is_linear:
-            return self._add_bias(values @ self._scaled_weight().T, "")
+            return self._add_bias(values @ self._scaled_weight.T, "")
         values, layer = values / scale, 0
         while f"hidden.{layer}.weight" in self.tensors:
             values = np.maximum(self._affine(values, f"hidden.{layer}."), 0)
             layer += 1
         return self._affine(values, "")
+
+    def stored(self, raw: npt.NDArray[np.generic]) -> npt.NDArray[np.int16]:
+        """Return raw features (N, D) as the download stage stores them; out of range, the nearest.
+
+        Real ones are standardised where the data set was, and packed; with one scale for all they are pixels, 0 to 255.
+        """
+        values, least, largest = raw.astype(np.float64), 0, 2**PIXEL_BITS - 1
+        if np.ndim(self.scale):
+            largest = 2 ** packed_bits(values.shape[1]) - 1
+            values, least = (self.standardisation or np.asarray)(values) * np.asarray(self.scale), -largest
+        stored: npt.NDArray[np.int16] = np.rint(values).clip(least, largest).astype(np.int16)
+        return stored
 
     def features(self, stored: npt.NDArray[np.integer]) -> Floats:
         """Return the features (N, D) that the stored values (N, D) of plain vectors stand for."""
@@ -82,10 +102,11 @@ class Model:
         """Return softmax(logits) (N, K) of examples; see `logits`."""
         return softmax(self.logits(examples))
 
+    @cached_property
     def _scaled_weight(self) -> Floats:
         """Return W / scale on the finest grid on which a sum of D features is exact; coarser for larger weights."""
         weight = self.tensors["weight"].astype(np.float64) * (1 / np.asarray(self.scale))
-        feature_bits = PACKED_BITS if np.ndim(self.scale) else PIXEL_BITS
+        feature_bits = packed_bits(weight.shape[1]) if np.ndim(self.scale) else PIXEL_BITS
         _, excess = math.frexp(np.abs(weight).max() / largest_weight(feature_bits))
         rounded: Floats = round_to(weight, weight_bits(feature_bits, weight.shape[1]) - max(excess, 0))
         return rounded
@@ -130,6 +151,9 @@ def write_model(folder: Path, tensors: Mapping[str, Array], dataset: Dataset) ->
         "class_names": dataset.class_names,
         "example_shape": dataset.example_shape,
         "scale": dataset.scale,
+        "feature_names": dataset.feature_names,
+        "standardise": asdict(dataset.standardisation) if dataset.standardisation else None,
+        "framed": dataset.report.get("framed", True),
     }
     write_atomically(folder / "model.json", json.dumps(facts, indent=2) + "\n")
 
@@ -146,7 +170,9 @@ def read_model(folder: Path) -> Model:
         facts = json.loads((folder / "model.json").read_text())
         class_names, example_shape = tuple(facts["class_names"]), tuple(facts["example_shape"])
         scale = read_scale(facts["scale"], math.prod(example_shape))
-        return Model(tensors, facts["data"], class_names, example_shape, scale)
+        names, standardisation = tuple(facts.get("feature_names", ())), read_standardisation(facts.get("standardise"))
+        framed = bool(facts.get("framed", True))  # what says nothing is from before people's own pictures
+        return Model(tensors, facts["data"], class_names, example_shape, scale, names, standardisation, framed)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"{folder} holds no readable model: {error}; run `dvc repro -f train`") from None
 

@@ -8,15 +8,16 @@ import csv
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
 from softmax_regression.artifacts.experiment import BY_TRAIN, Experiment, read_experiment
 from softmax_regression.artifacts.model import Array, Model, read_model, read_tensors, write_model, write_tensors
 from softmax_regression.data.datasets import Dataset, HeldOut
-from softmax_regression.files import existing, sha256_of, write_atomically, write_csv
+from softmax_regression.files import existing, sha256_of, text_of, write_atomically, write_csv
 
 MAX_SNAPSHOTS = 20
+SNAPSHOT_BYTES = 2**23  # of a training's snapshots, which are float32; the first and the last are kept at any size
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Epoch:
     """The figures of one epoch; losses in nats per example, accuracies in [0, 1].
 
     Those of training are running averages while the weights move (of full-batch steps: measured after the step); those
-    of what was held out are measured after the epoch.
+    of what was held out are measured after the epoch. A solver without a learning rate has NaN there.
     """
 
     epoch: int
@@ -48,27 +49,56 @@ class History:
         return self.epochs[-1]
 
     def named(self, row: Epoch) -> dict[str, float]:
-        """Return the figures of one epoch under the names of history.csv: test_* or validation_* for the held out."""
-        return dict(zip(_names(self.held_out), astuple(row), strict=True))
+        """Return the figures of one epoch under the names of history.csv: test_* or validation_* for the held out.
+
+        What is NaN, because there is no such thing or it was not measured, is left out.
+        """
+        figures = zip(_names(self.held_out), astuple(row), strict=True)
+        return {name: value for name, value in figures if not math.isnan(value)}
 
     def columns(self) -> dict[str, list[float]]:
         """Return the figures by column, as pictures take them."""
         return {name: [getattr(row, name) for row in self.epochs] for name in _COLUMNS}
 
 
+_CONVERGENCE = "convergence.json"
 _COLUMNS = [column.name for column in fields(Epoch)]
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How a solver that ends by itself has ended: at the optimum, or because its `train.epochs` were over.
+
+    `slope`: the largest partial derivative, by absolute value, of what it minimises, in nats by unit of a weight.
+    `at_optimum`: it is below the tolerance, or the loss falls no more in float64.
+    """
+
+    at_optimum: bool
+    iterations: int
+    slope: float
+
+    @property
+    def words(self) -> str:
+        """What a person is told at the end of the training."""
+        if self.at_optimum:
+            return f"converged in iteration {self.iterations}: the largest slope is {self.slope:.1e}"
+        return (
+            f"not converged after {self.iterations} iterations: the largest slope is {self.slope:.1e}; raise "
+            "train.epochs, or optimizer.weight_decay, with which it converges sooner"
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A finished training: its arrays by name (see `model.Model`), its history, and some epochs' "weight".
 
-    Snapshot 0 holds the initial weights.
+    Snapshot 0 holds the initial weights. `convergence` is None where a training takes as many epochs as it is told.
     """
 
     tensors: Mapping[str, Array]
     history: History
     snapshots: Mapping[int, Array]
+    convergence: Convergence | None = None
 
 
 @dataclass(frozen=True)
@@ -79,22 +109,61 @@ class Trained:
     model: Model
     history: History
     snapshots: Mapping[int, Array]
+    convergence: Convergence | None = None
 
 
-def snapshot_epochs(epochs: int) -> set[int]:
-    """Return the epochs after which weights are kept: 0, the last, and evenly between, at most 20 in all."""
-    every = max(1, math.ceil(epochs / (MAX_SNAPSHOTS - 1)))
+def snapshot_epochs(epochs: int, size: int) -> set[int]:
+    """Return the epochs after which a "weight" of `size` numbers is kept: 0, the last, and evenly between.
+
+    At most 20 in all, fewer where so many take more than `SNAPSHOT_BYTES`.
+    """
+    every = max(1, math.ceil(epochs / (_most_snapshots(size) - 1)))
     return {epochs, *range(0, epochs, every)}
 
 
+class Snapshots:
+    """Copies of the "weight" of a training whose last epoch is not known yet, as many as `snapshot_epochs` allows.
+
+    Those of epoch 0, evenly from there, and the last.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Array] = {}
+        self._last: dict[int, Array] = {}
+        self._every = 1
+
+    def add(self, epoch: int, weight: Array) -> None:
+        """Take the weight after `epoch`, which is later than those before; it is not to be changed afterwards."""
+        self._last = {epoch: weight}
+        if epoch % self._every == 0:
+            self._kept[epoch] = weight
+        while len(self._kept) >= _most_snapshots(weight.size):
+            self._every *= 2
+            self._kept = {epoch: weight for epoch, weight in self._kept.items() if epoch % self._every == 0}
+
+    def all(self) -> dict[int, Array]:
+        """Return them by epoch."""
+        return self._kept | self._last
+
+
+def _most_snapshots(size: int) -> int:
+    return max(2, min(MAX_SNAPSHOTS, SNAPSHOT_BYTES // (4 * size)))
+
+
 def write_outcome(folder: Path, outcome: Outcome, experiment: Experiment, dataset: Dataset) -> Experiment:
-    """Write the model, history, snapshots, the data's report and experiment.json; return the finished experiment."""
+    """Write the model, history, snapshots, the data's report and experiment.json; return the finished experiment.
+
+    Where the solver ends by itself, convergence.json says how it has ended.
+    """
     write_model(folder, outcome.tensors, dataset)
     rows = [astuple(row) for row in outcome.history.epochs]
     write_csv(folder / "history.csv", _names(outcome.history.held_out), rows)
     write_csv(folder / "curves.csv", _COLUMNS, rows)  # one name for both kinds of held out, as dvc.yaml's plots need
     write_tensors(folder / "snapshots.safetensors", {str(epoch): weight for epoch, weight in outcome.snapshots.items()})
     write_atomically(folder / "data.json", json.dumps(dataset.report, indent=2) + "\n")
+    (folder / _CONVERGENCE).unlink(missing_ok=True)  # of another solver's training
+    if outcome.convergence:
+        write_atomically(folder / _CONVERGENCE, json.dumps(asdict(outcome.convergence), indent=2) + "\n")
     finished = replace(experiment, model=sha256_of(folder / "model.safetensors"))
     write_atomically(folder / "experiment.json", finished.to_json())
     return finished
@@ -107,7 +176,17 @@ def read_trained(folder: Path) -> Trained:
         model=read_model(folder),
         history=read_history(folder / "history.csv"),
         snapshots={int(epoch): weight for epoch, weight in read_tensors(folder / "snapshots.safetensors").items()},
+        convergence=_read_convergence(folder / _CONVERGENCE),
     )
+
+
+def _read_convergence(path: Path) -> Convergence | None:
+    """Read a convergence.json; None where there is none. Raises ValueError when it is damaged."""
+    text = text_of(path)
+    try:
+        return Convergence(**json.loads(text)) if text else None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}; run `dvc repro -f train`") from None
 
 
 def read_history(path: Path) -> History:

@@ -19,8 +19,11 @@ def parity_report(root: Path, dtype: str, epochs: int | None, log: bool) -> str:
     """Train all on the data set of params.yaml, with its options, and return the table.
 
     With `log` the table and the differences by epoch also go to an MLflow run of their own.
+    Raises ValueError where the params name L-BFGS, which has neither the steps nor the options that are compared.
     """
     params = load_params(root / "params.yaml")
+    if params.train.solver == "lbfgs":
+        raise ValueError("parity compares trainings by train.solver sgd, found lbfgs; set train.solver: sgd")
     dataset = load(root / FOLDER, params.data.name, size=params.data.resize)
     training, test = (tensors_on(examples, torch.device("cpu")) for examples in (dataset.train, dataset.test))
     train = params.train

@@ -17,6 +17,7 @@ from softmax_regression.lineage.sync import NOTHING_TO_DO, sync
 from softmax_regression.params import load_params
 from softmax_regression.tracking.run_store import RunStore
 
+OWN_DATA = Path("datasets")  # as dvc.yaml has it
 OFFLINE_DATA = "digits"  # in scikit-learn's own package: always available
 OFFLINE_EXPERIMENT = "offline-digits"
 REACH_SECONDS = 15.0  # for finding out whether any source can be reached
@@ -30,7 +31,10 @@ def run(root: Path) -> str:
     """
     params = load_params(root / "params.yaml")
     name, sources = params.data.name, params.download.sources.get(params.data.name, [])
-    if _has_data(root, name) or can_download(name, sources=sources, root=root, timeout=REACH_SECONDS):
+    at_hand = _has_data(root, name) or can_download(
+        name, sources=sources, datasets=OWN_DATA, root=root, timeout=REACH_SECONDS
+    )
+    if at_hand:
         if not _dvc(root, "repro"):
             raise RuntimeError("the pipeline stopped; the stage's message above says why")
         _complete_run(root)

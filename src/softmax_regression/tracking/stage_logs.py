@@ -7,6 +7,7 @@ findings.json says ("metrics", "tags", "summary", "notes") is shown there.
 
 import json
 import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
-from softmax_regression.artifacts.model import read_model
+from softmax_regression.artifacts.model import BEST, FEW_CLASSES, read_model
 from softmax_regression.artifacts.outcome import History, read_history
 from softmax_regression.data.datasets import FOLDER
 from softmax_regression.files import md5_of, md5_of_folder, text_of
@@ -128,19 +129,33 @@ def _log_model(run: Run, folder: Path) -> None:
     """Record the model as MLflow knows models: with a signature, loadable and servable, without pickle.
 
     The example of the input is a ramp: of pixels, uint8 from 0 to the model's scale, or of real features, float64 from
-    0 to 1. That of the output has the columns and dtypes of model_code.py.
+    0 to 1, in a table where the features have names. That of the output has the columns and dtypes of model_code.py.
     """
     import pandas as pd
 
     model = read_model(folder)
     largest = model.scale if isinstance(model.scale, float | int) else 1.0
     ramp = np.linspace(0, largest, math.prod(model.example_shape)).reshape(1, *model.example_shape)
-    chances = {f"P({name})": 1 / len(model.class_names) for name in model.class_names}
     parts = ModelParts(
         code=_MODEL_CODE,
         artifacts={"weights": folder / "model.safetensors", "description": folder / "model.json"},
-        input_example=ramp.astype(np.uint8 if largest > 1 else np.float64),
-        output_example=pd.DataFrame({"label": model.class_names[0], "class": 0} | chances, index=[0]),
+        input_example=(
+            pd.DataFrame(ramp, columns=list(model.feature_names))
+            if model.feature_names
+            else ramp.astype(np.uint8 if largest > 1 else np.float64)
+        ),
+        output_example=pd.DataFrame(_answer_example(model.class_names), index=[0]),
         pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas", "safetensors")],
     )
     run.log_model(parts)
+
+
+def _answer_example(class_names: Sequence[str]) -> dict[str, object]:
+    """Return an answer of model_code.py by column."""
+    answer: dict[str, object] = {"label": class_names[0], "class": 0}
+    if len(class_names) <= FEW_CLASSES:
+        return answer | {f"P({name})": 1 / len(class_names) for name in class_names}
+    answer["probability"] = 0.5
+    for place in range(2, BEST + 1):
+        answer |= {f"label {place}": class_names[place - 1], f"probability {place}": 0.1}
+    return answer
