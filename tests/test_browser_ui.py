@@ -39,6 +39,7 @@ DATASET = Dataset(
     small_data.make_examples(60, (8, 8), 3, seed=2),
     {
         "scale": 255,
+        "standardise": None,
         "train": {"examples": 90},
         "test": {"examples": 60},
         "files": {part: {"sha256": "0" * 64} for part in ("train-images", "test-images")},
