@@ -248,7 +248,7 @@ def test_predict(project: Project) -> None:
     """
     inside = below(project)
     draw_one(inside.root / "one.png")
-    for options, folder in (((), project.root / "reports/pictures"), (("--output", "seen"), inside.root / "seen")):
+    for options, folder in (((), project.root / "reports/predictions"), (("--output", "seen"), inside.root / "seen")):
         text = said(inside, "predict", "one.png", *options)
         assert re.match(r"one\.png: .*\d\d?\.\d%", text)
         assert (folder / "one.png").is_file()
