@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -14,6 +15,7 @@ from tiny_disk import fill, tiny_disk
 
 from softmax_regression.files import write_atomically
 from softmax_regression.redaction import redact
+from softmax_regression.tracking.client import Client
 from softmax_regression.tracking.connection import explain, impatience, settle_environment, without_credentials
 from softmax_regression.tracking.run_store import RunStore
 
@@ -53,6 +55,25 @@ def test_a_store_is_opened_with_less_patience(monkeypatch: pytest.MonkeyPatch) -
     settle_environment()
     with impatience():
         assert os.environ[TIMEOUT] == "60"
+
+
+def test_what_is_created_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow repeats every call whose answer is late, also one that creates a run: then there would be two."""
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    settle_environment()
+    seen: list[list[str | None]] = []
+
+    def asked() -> list[str | None]:
+        return [os.environ.get(name) for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", TIMEOUT)]
+
+    class Slow:
+        def create_run(self, *_: object, **__: object) -> SimpleNamespace:
+            seen.append(asked())
+            return SimpleNamespace(info=SimpleNamespace(run_id="1"))
+
+    assert Client(Slow(), "http://127.0.0.1:9", "0", None).create_run("a", {}) == "1"
+    assert seen == [["0", "60"]]
+    assert asked() == ["1", "10"]
 
 
 def test_the_innermost_cause_is_told() -> None:

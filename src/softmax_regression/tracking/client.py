@@ -168,7 +168,8 @@ class Client:
     def create_run(self, name: str, tags: Mapping[str, str]) -> str:
         """Create a RUNNING run; return its id."""
         safe = {tag: redact(value) for tag, value in {"mlflow.user": _user(), **tags}.items()}
-        return str(self.mlflow.create_run(self.experiment_id, run_name=name, tags=safe).info.run_id)
+        with connection.once():
+            return str(self.mlflow.create_run(self.experiment_id, run_name=name, tags=safe).info.run_id)
 
     def reopen_run(self, run_id: str, stale_tags: Sequence[str]) -> None:
         """Set a run that has ended to RUNNING, without these tags."""
@@ -251,7 +252,9 @@ class Client:
         model = next((model for model in found if model.model_id in linked), found[0] if found else None)
         if model is None:
             params = dict(run.data.params)
-            model = self.mlflow.create_logged_model(experiment, "model", run_id, params=params, model_type="classifier")
+            settings = {"params": params, "model_type": "classifier"}
+            with connection.once():
+                model = self.mlflow.create_logged_model(experiment, "model", run_id, **settings)
         model_id = model.model_id
         if model_id in linked and self.mlflow.list_logged_model_artifacts(model_id):
             return

@@ -1,8 +1,8 @@
 """How long to wait for a tracking server, with which credentials, and what to say when it fails."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -22,6 +22,7 @@ _SETTINGS = {
     "MLFLOW_UV_AUTO_DETECT": "false",
 }
 _IMPATIENT = {_RETRIES: "0", _TIMEOUT: "4"}
+_ONCE = {_RETRIES: "0", _TIMEOUT: "60"}
 
 
 class StoreUnavailableError(RuntimeError):
@@ -34,15 +35,24 @@ def settle_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-@contextmanager
-def impatience() -> Iterator[None]:
+def impatience() -> AbstractContextManager[None]:
     """Ask a server once and for 4 s only, unless a person has set other times."""
-    lowered = {name: value for name, value in _IMPATIENT.items() if os.environ.get(name) == _SETTINGS[name]}
-    os.environ.update(lowered)
+    return _asking(_IMPATIENT)
+
+
+def once() -> AbstractContextManager[None]:
+    """Ask a server once, for a minute: to create something again, as a slow server is still at it, makes two."""
+    return _asking(_ONCE)
+
+
+@contextmanager
+def _asking(settings: Mapping[str, str]) -> Iterator[None]:
+    changed = {name: value for name, value in settings.items() if os.environ.get(name) == _SETTINGS[name]}
+    os.environ.update(changed)
     try:
         yield
     finally:
-        os.environ.update({name: _SETTINGS[name] for name in lowered})
+        os.environ.update({name: _SETTINGS[name] for name in changed})
 
 
 def without_credentials(uri: str) -> str:
