@@ -19,6 +19,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 from scratch_project import Project, make_project
@@ -79,7 +80,7 @@ class World:
         self.repository, self._inside = folder / "repository", ""
         shutil.copytree(template, self.repository, symlinks=True)
         self.failed, self._names = False, 0
-        self.experiment = self._first = f"torture-{folder.name}" if server else "softmax-regression"
+        self.experiment = self._first = f"torture-{uuid4().hex[:8]}" if server else "softmax-regression"
         self._named: dict[str, Named] = {}  # by MLFLOW_EXPERIMENT_NAME
         self.figures: dict[tuple[str, str], str] = {}  # (experiment's key, the evaluation's code) -> metrics.json
         self.weights: dict[str, str] = {}  # params of an experiment -> digest of its weights
