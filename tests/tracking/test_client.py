@@ -203,6 +203,12 @@ def test_a_run_carries_what_identifies_it(store: RunStore) -> None:
     assert (record.status, record.live, record.key) == ("RUNNING", False, "")
 
 
+def test_nothing_to_log_is_no_call(store: RunStore) -> None:
+    """Neither tags, params nor metrics: the store is not asked, even where it could not answer."""
+    store.log_batch("no run of this id")
+    store.set_tags("no run of this id", {})
+
+
 def test_curves_come_back_as_they_went(store: RunStore) -> None:
     """History is in order of step; what is recorded twice is there once; NaN and infinity pass."""
     run = store.start_run("a", "c", {})

@@ -118,6 +118,12 @@ class Model:
         return scores + self.tensors[f"{layer}bias"] if f"{layer}bias" in self.tensors else scores
 
 
+def likeliest(probabilities: Floats) -> npt.NDArray[np.intp]:
+    """Return the BEST most probable classes of each example (N, BEST), the most probable first; all of fewer."""
+    best: npt.NDArray[np.intp] = np.argsort(-probabilities, axis=1, kind="stable")[:, :BEST]
+    return best
+
+
 def softmax(logits: Floats) -> Floats:
     """Return exp(z_k) / sum_j exp(z_j) of `logits` (N, K); the row maximum is subtracted, which cancels."""
     exponentials = _exponentials(_shifted(logits))

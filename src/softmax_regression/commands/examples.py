@@ -2,8 +2,7 @@
 
 Tables, CSV and Parquet, are for models of vectors: columns are found by the features' names, in any order; without
 names, all columns or one of lists. Arrays, .npy, .npz and .safetensors, hold (N, *example_shape) numbers, or one
-example. Shapes: N examples, B of them in a
-block, D features.
+example. Shapes: N examples, B of them in a block, D features.
 """
 
 import math
@@ -18,6 +17,7 @@ from softmax_regression.artifacts.model import Floats, Model
 from softmax_regression.commands.arrays import StoredArray, open_arrays
 from softmax_regression.download.finding import KINDS, some
 from softmax_regression.download.table_files import Table
+from softmax_regression.evaluation.evaluation import feature_names
 
 TABLES, ARRAYS = KINDS["table"], KINDS["arrays"]
 _BLOCK = 2**20  # values in a block: 8 MB in float64
@@ -43,8 +43,7 @@ def read_examples(path: Path, model: Model) -> OwnExamples:
     size = math.prod(model.example_shape)
     rows = max(1, _BLOCK // max(size, len(model.class_names)))
     found = _table(path, model, rows) if path.suffix.lower() in TABLES else _array(path, model, rows)
-    names = model.feature_names or tuple(f"feature {j}" for j in range(1, size + 1))
-    return OwnExamples(_checked(path, found.blocks, names, model), found.notes)
+    return OwnExamples(_checked(path, found.blocks, feature_names(model), model), found.notes)
 
 
 def _checked(path: Path, blocks: Iterator[Floats], names: Sequence[str], model: Model) -> Iterator[Floats]:

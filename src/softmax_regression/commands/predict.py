@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.artifacts.model import BEST, FEW_CLASSES, Floats, Model, read_model
+from softmax_regression.artifacts.model import BEST, FEW_CLASSES, Floats, Model, likeliest, read_model
 from softmax_regression.commands.examples import ARRAYS, TABLES, read_examples
 from softmax_regression.evaluation.pictures import read_picture
 from softmax_regression.files import atomic_path
@@ -18,7 +18,6 @@ from softmax_regression.plots import images, look
 from softmax_regression.tracking.run_store import RunStore
 
 SHOWN_ROWS = 5  # of a table, as lines; its file has all
-DRAWN_CLASSES = 20  # bars beside a picture
 
 
 class Refusal(str):
@@ -79,7 +78,7 @@ def _answer_picture(path: Path, model: Model, place: Path) -> Iterator[str]:
     else:  # what is seen is always 0 to 255; the model's pixels are whole numbers up to its scale
         stored = np.rint(picture.seen[None] * (np.asarray(model.scale) / 255))
     probabilities = model.probabilities(stored)[0]
-    drawn = np.sort(probabilities.argsort(kind="stable")[::-1][:DRAWN_CLASSES])
+    drawn = np.sort(probabilities.argsort(kind="stable")[::-1][: look.CLASSES])
     names = [model.class_names[k] for k in drawn]
     look.save(images.own_picture(picture.original, picture.seen, probabilities[drawn], names), place.with_suffix(""))
     yield f"{path}: {_said(probabilities, model.class_names)}"
@@ -115,7 +114,7 @@ def _header(class_names: Sequence[str]) -> list[str]:
 
 def _rows(probabilities: Floats, class_names: Sequence[str], first: int) -> Iterable[list[object]]:
     """Yield the rows of the file of answers, as `_header` names their columns."""
-    best, shares = _best(probabilities), np.round(probabilities, 6)
+    best, shares = likeliest(probabilities), np.round(probabilities, 6)
     for row, (classes, of_row) in enumerate(zip(best.tolist(), shares, strict=True), start=first):
         if len(class_names) <= FEW_CLASSES:
             yield [row, class_names[classes[0]], *of_row.tolist()]
@@ -123,15 +122,9 @@ def _rows(probabilities: Floats, class_names: Sequence[str], first: int) -> Iter
             yield [row, *(cell for k in classes for cell in (class_names[k], of_row[k].item()))]
 
 
-def _best(probabilities: Floats) -> npt.NDArray[np.intp]:
-    """Return the numbers of the BEST most probable classes, the most probable first, of each row (N, K)."""
-    best: npt.NDArray[np.intp] = (-probabilities).argsort(axis=1, kind="stable")[:, :BEST]
-    return best
-
-
 def _said(probabilities: Floats, class_names: Sequence[str]) -> str:
     """Return 'bright 97.0%, dark 3.0%': the best classes of one example."""
-    return ", ".join(f"{class_names[k]} {probabilities[k]:.1%}" for k in _best(probabilities[None])[0])
+    return ", ".join(f"{class_names[k]} {probabilities[k]:.1%}" for k in likeliest(probabilities[None])[0])
 
 
 def _model_of(root: Path, ref: str) -> Model:

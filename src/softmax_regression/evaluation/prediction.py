@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax_regression.artifacts.model import BEST, FEW_CLASSES, Floats, Model
+from softmax_regression.artifacts.model import BEST, FEW_CLASSES, Floats, Model, likeliest
 from softmax_regression.data.datasets import Array, Examples
 from softmax_regression.evaluation.confusion import confused_pairs
 from softmax_regression.evaluation.evaluation import answer, feature_names
@@ -90,7 +90,7 @@ def _table(model: Model, examples: Examples) -> tuple[list[str], Iterator[list[o
     names, shown = model.class_names, model.example_shape[0] * (model.example_shape[0] <= _FEATURES)
     features = _as_given(model, examples.images)[:, :shown]
     probabilities = model.probabilities(examples.images)
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :BEST]
+    best = likeliest(probabilities)
     chances = np.round(probabilities, 6)
     if len(names) <= FEW_CLASSES:
         columns, answers = [f"P({name})" for name in names], chances.tolist()
@@ -99,12 +99,10 @@ def _table(model: Model, examples: Examples) -> tuple[list[str], Iterator[list[o
             "probability",
             *(f"{what} {rank}" for rank in range(2, BEST + 1) for what in ("class", "probability")),
         ]
-        best = zip(likeliest, np.take_along_axis(chances, likeliest, axis=1), strict=True)
-        answers = [[x for k, chance in zip(*pair, strict=True) for x in (names[k], chance)][1:] for pair in best]
+        pairs = zip(best, np.take_along_axis(chances, best, axis=1), strict=True)
+        answers = [[x for k, chance in zip(*pair, strict=True) for x in (names[k], chance)][1:] for pair in pairs]
     rows = (
         [number, *(float(f"{x:.4g}") for x in own), names[label], names[order[0]], *said]  # packing keeps four digits
-        for number, (own, label, order, said) in enumerate(
-            zip(features, examples.labels, likeliest, answers, strict=True)
-        )
+        for number, (own, label, order, said) in enumerate(zip(features, examples.labels, best, answers, strict=True))
     )
     return ["index", *feature_names(model)[:shown], "true", "predicted", *columns], rows

@@ -194,7 +194,9 @@ class Client:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log metrics, params and tags, in as few calls as MLflow allows."""
+        """Log metrics, params and tags, in as few calls as MLflow allows: none for nothing."""
+        if not (points or params or tags):
+            return
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(name, value, timestamp, step) for name, step, value in points]
