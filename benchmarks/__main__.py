@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from benchmarks import large, measuring, pipeline_speed, training_speed
+from benchmarks import large, measuring, pipeline_speed, training_speed, verdicts
 from benchmarks.measuring import ROOT, Figure
 from softmax_regression import entry
 from softmax_regression.data.datasets import FOLDER, load
@@ -15,11 +15,12 @@ from softmax_regression.files import write_atomically
 from softmax_regression.params import Params, load_params
 
 NAME = "fashion_mnist"
-LARGE: dict[str, Callable[[Params], list[Figure]]] = {  # gigabytes in the folder of temporary files
+LARGE: dict[str, Callable[[Params], list[Figure]]] = {  # gigabytes of temporary files; verdicts: half an hour
     "number": large.against_number,
     "torch": large.against_plain_torch,
     "lbfgs": lambda params: large.against_scikit_learn(),
     "together": large.of_a_sweep,
+    "verdicts": verdicts.on_real_seeds,
 }
 
 

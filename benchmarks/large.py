@@ -82,7 +82,7 @@ def against_number(params: Params, examples: int = 2_000_000, part: int = 200_00
 def measure_number(folder: str, part: str, implementation: str) -> dict[str, float]:
     """Train an epoch of everything, and some of a part before and after it, on one thread of this process."""
     params, dataset = _params(implementation), made(Path(folder))
-    devices._cores = lambda: 1
+    devices.cores = lambda: 1
     few = replace(dataset, train=Examples(dataset.train.images[: int(part)], dataset.train.labels[: int(part)]))
     fit(replace(few, train=few.test), params, epochs=1)  # imports
 
@@ -216,7 +216,7 @@ def of_a_sweep(params: Params, examples: int = 200_000, classes: int = 100, repl
     models: list[ModelParams] = [params.model] * replicas
 
     def train_together() -> None:
-        torch.set_num_threads(devices._cores())  # `fit` has set it
+        torch.set_num_threads(devices.cores())  # `fit` has set it
         fit_together(
             dataset.train,
             dataset.test,

@@ -6,7 +6,7 @@ from pathlib import Path
 from softmax_regression import entry
 from softmax_regression.artifacts.outcome import read_trained
 from softmax_regression.data.datasets import load
-from softmax_regression.evaluation.evaluation import evaluate, metrics_json, write_evaluation
+from softmax_regression.evaluation.evaluation import evaluate, metrics_json, write_evaluation, write_pictures
 from softmax_regression.evaluation.training_pictures import write_training_pictures
 from softmax_regression.files import write_atomically
 from softmax_regression.lineage.restore import record
@@ -20,7 +20,8 @@ def main() -> None:
     trained = read_trained(train)
     examples = load(data, trained.model.data, size=trained.experiment.params["data.resize"]).test
     found = evaluate(trained, examples, params.evaluate)
-    write_evaluation(output, figures, found, trained.model, examples)
+    write_evaluation(output, found, trained.model.class_names)
+    write_pictures(figures, found.answers, trained.model, examples)
     write_training_pictures(figures, trained)
     write_atomically(metrics, metrics_json(found))
     record(train, output, figures, metrics)

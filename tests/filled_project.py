@@ -22,9 +22,9 @@ from scratch_project import write_lock
 from softmax_regression.artifacts.experiment import Experiment, digest, experiment_name
 from softmax_regression.data import npy
 from softmax_regression.data.datasets import FOLDER
-from softmax_regression.evaluation.metrics import wilson_interval
 from softmax_regression.lineage.provenance import config_key
-from softmax_regression.tracking.record import DVC_EXPERIMENT
+from softmax_regression.statistics.intervals import wilson_interval
+from softmax_regression.tracking.record import CONFIGURATION, DVC_EXPERIMENT, OUTPUTS
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 
@@ -99,7 +99,8 @@ def add_run(
     params = PARAMS | {key.replace("__", "."): value for key, value in changes.items()}
     start = Experiment(params, {"train-images": digest, "test-images": digest})
     experiment = Experiment(params, start.data, model=start.key + weights)
-    run = store.start_run(experiment_name(params), config_key(start), recorded_params(params), tags)
+    own = {CONFIGURATION: start.configuration, **(tags or {})}
+    run = store.start_run(experiment_name(params), config_key(start), recorded_params(params), own)
     log_training(run, experiment, shape)
     if evaluated:
         log_evaluation(run, labels, wrong)
@@ -164,6 +165,7 @@ def log_evaluation(run: Run, labels: np.ndarray, wrong: Iterable[int]) -> None:
     figures = {"test_accuracy": correct / len(labels), "test_accuracy_low": low, "test_accuracy_high": high}
     figures["test_loss"] = 1 - correct / len(labels)
     run.log_metrics({f"final/{name}": value for name, value in figures.items()})
+    run.set_tags({f"{OUTPUTS}evaluate": "e.dir"})
 
 
 @functools.cache

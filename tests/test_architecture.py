@@ -23,11 +23,12 @@ STAGES: dict[str, Any] = read_yaml((ROOT / "dvc.yaml").read_text(), "dvc.yaml")[
 LAYERS = (
     ("cli",),
     ("commands",),
-    ("comparing", "sweep"),
+    ("comparing",),
+    ("sweep",),
     ("lineage",),
     ("tracking", "evaluation", "training"),
     ("artifacts", "download"),
-    ("data", "mathematics", "plots"),
+    ("data", "mathematics", "statistics", "plots"),
     ("params", "progress", "tables", "numerics"),
     ("files", "entry", "redaction"),
 )
@@ -59,6 +60,10 @@ PURE = {
     "mathematics/sgd.py": {"torch"},
     "mathematics/batches.py": {"torch"},
     "mathematics/numpy_solver.py": {"numpy"},
+    "statistics/intervals.py": {"numpy", "scipy"},
+    "statistics/families.py": {"numpy", "scipy"},
+    "statistics/models.py": {"numpy"},
+    "statistics/seeds.py": {"numpy", "scipy"},
     "evaluation/metrics.py": {"numpy"},
 }
 

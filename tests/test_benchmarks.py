@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from small_data import make_examples
 
-from benchmarks import large, measuring, pipeline_speed, plain, training_speed
+from benchmarks import large, measuring, pipeline_speed, plain, training_speed, verdicts
 from benchmarks.measuring import Figure
 from softmax_regression.data.datasets import Dataset
 from softmax_regression.params import Params, load_params
@@ -66,6 +66,22 @@ def test_a_measurement_in_a_process_gives_its_figures(params: Params) -> None:
     for figure in (*large.against_number(params, 2000, 500), *large.against_scikit_learn(600, 20, 5)):
         assert any(digit in figure.value for digit in "0123456789")
         assert figure.target.startswith(("at most", "within"))
+
+
+def test_verdicts_are_measured_over_seeds(params: Params, tmp_path: Path) -> None:
+    """Seeds are trained once and kept; each pair of recipes has shares; the noise of the book's recipe is a table."""
+    brief = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+    correct, training = verdicts.trained(SMALL, brief, 6, tmp_path)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")}
+    again, _ = verdicts.trained(SMALL, brief, 6, tmp_path)
+    np.testing.assert_array_equal(again, correct)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")} == before
+    assert (correct.shape, training.shape, len(before)) == ((6, 12, 200), (6, 12, 2, 2), 6)
+    shares = verdicts.judged(correct, sizes=(8,), samples=40)
+    assert {values.shape for values in shares.values()} == {(66,)}
+    # Six seeds are a small population, and 40 samples few: the mean over pairs alone is worth a bound.
+    assert np.mean(shares[verdicts.TRUTHS[0], 8, verdicts.QUESTIONS[0]]) < 0.05
+    assert verdicts.seed_noise(correct, training).count("\n") == 2 + 5
 
 
 def test_embeddings_are_made_as_they_are_downloaded(tmp_path: Path) -> None:

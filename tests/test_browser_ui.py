@@ -18,7 +18,7 @@ import small_data
 from softmax_regression.artifacts.experiment import describe
 from softmax_regression.artifacts.outcome import read_trained, write_outcome
 from softmax_regression.data.datasets import Dataset
-from softmax_regression.evaluation.evaluation import evaluate, write_evaluation
+from softmax_regression.evaluation.evaluation import evaluate, write_evaluation, write_pictures
 from softmax_regression.evaluation.prediction import write_predictions
 from softmax_regression.evaluation.training_pictures import write_training_pictures
 from softmax_regression.lineage.provenance import config_key
@@ -63,7 +63,8 @@ def record_run(store: RunStore, folder: Path, learning_rate: float) -> str:
     run = store.continue_run(run.run_id)
     trained = read_trained(folder / "train")
     found = evaluate(trained, DATASET.test, PARAMS.evaluate)
-    write_evaluation(folder / "evaluate", folder / "figures", found, trained.model, DATASET.test)
+    write_evaluation(folder / "evaluate", found, trained.model.class_names)
+    write_pictures(folder / "figures", found.answers, trained.model, DATASET.test)
     write_training_pictures(folder / "figures", trained)
     stage_logs.log_output(run, folder / "evaluate")
     stage_logs.log_output(run, folder / "figures")

@@ -43,6 +43,7 @@ MISTAKES = {
     "compare": ("no-such-run", "nor-this-one"),
     "leaderboard": ("--metric", "no/such/metric"),
     "predict": ("no-such-picture.png",),
+    "promote": ("no-such-run",),
     "parity": (),  # the data are not there yet
 }
 
@@ -253,6 +254,20 @@ def test_predict(project: Project) -> None:
         assert re.match(r"one\.png: .*\d\d?\.\d%", text)
         assert (folder / "one.png").is_file()
     assert {path.name for path in inside.root.iterdir()} == {"one.png", "seen"}
+
+
+@pytest.mark.slow
+def test_promote(project: Project) -> None:
+    """`promote` makes the run the champion, which predict then takes by that word; --rollback has nothing to give back.
+
+    A refusal ends with 1, as for CI.
+    """
+    assert "is the champion now: models:/softmax-regression@champion, version 1" in said(project, "promote", "HEAD")
+    draw_one(project.root / "one.png")
+    assert re.match(r"one\.png: .*\d\d?\.\d%", said(project, "predict", "one.png", "--run", "champion"))
+    done = start(project, "promote", "--rollback")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "replaced none" in done.stderr
 
 
 @pytest.mark.slow

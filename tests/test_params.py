@@ -34,7 +34,8 @@ def test_the_committed_params_are_the_books_recipe() -> None:
     [
         ("optimizer.learning_rte", 0.1, "unknown key optimizer.learning_rte; did you mean optimizer.learning_rate?"),
         ("optimzer", {}, "unknown key optimzer; did you mean optimizer?"),
-        ("zzz", 1, "unknown key zzz; known there: data, download, model, optimizer, train, evaluate, predict"),
+        ("zzz", 1, "unknown key zzz; known there: data, download, model, optimizer, train, evaluate, predict, "
+         "registry"),
         ("train.epochs", 1.5, "train.epochs: input should be a valid integer; found 1.5"),
         ("train.epochs", True, "train.epochs: input should be a valid integer; found True"),
         ("train.epochs", 0, "train.epochs: input should be greater than 0; found 0"),
@@ -57,6 +58,10 @@ def test_the_committed_params_are_the_books_recipe() -> None:
         ("download.make_classification.n_classes", 1, "n_classes: input should be greater than or equal to 2; found 1"),
         ("evaluate.on_failed_check", "warn", "on_failed_check: input should be 'record' or 'stop'; found 'warn'"),
         ("predict.count", 65, "predict.count: input should be less than or equal to 64; found 65"),
+        ("registry.model", "a/b", "registry.model: expected up to 100 letters, digits, '.', '_' and '-', the first a "
+         "letter or a digit; found 'a/b'"),
+        ("registry.model", "..", "registry.model: expected up to 100 letters"),
+        ("registry.model", "a" * 101, "registry.model: expected up to 100 letters"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_with_its_dotted_key(key: str, value: object, message: str) -> None:

@@ -9,7 +9,7 @@ from softmax_regression import entry
 from softmax_regression.files import project_root
 
 REPORTS = "reports"
-NAMES = "a run's name or id, a DVC experiment, a commit, HEAD, workspace or best"
+NAMES = "a run's name or id, a DVC experiment, a commit, HEAD, workspace, best or champion"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,9 +50,19 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
     compare = command("compare", _compare, "say whether runs really differ, as text and as a page")
     compare.add_argument("runs", nargs="+", metavar="RUN", help=NAMES)
+    compare.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train and record what a configuration lacks of N seeds, then answer (default: from what is there)",
+    )
     compare.add_argument("--page", type=Path, help="file for the page (default: reports/compare.html in the project)")
     leaderboard = command("leaderboard", _leaderboard, "rank configurations by a metric, their seeds together")
-    leaderboard.add_argument("--metric", default="final/test_accuracy")
+    leaderboard.add_argument(
+        "--metric",
+        help="a figure of the runs, such as final/test_loss (default: final/validation_accuracy, or where no run on a "
+        "data set has that, final/test_accuracy)",
+    )
     leaderboard.add_argument("--top", type=int, default=20)
     predict = command("predict", _predict, "classify your own pictures (PNG, JPEG), tables (CSV, Parquet) and arrays")
     predict.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -63,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for all answers about a table, and for what the model saw of a picture (default: "
         "reports/predictions in the project)",
     )
+    promote = command("promote", _promote, "make a run's model the champion of MLflow's registry, if it is better")
+    what = promote.add_mutually_exclusive_group(required=True)
+    what.add_argument("run", nargs="?", metavar="RUN", help=NAMES)
+    what.add_argument("--rollback", action="store_true", help="take the last promotion back")
     parity = command("parity", _parity, "compare the hand-coded training with the library's, epoch by epoch")
     parity.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parity.add_argument("--epochs", type=int, help="default: as in params.yaml")
@@ -123,7 +137,7 @@ def _compare(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.comparing.text import compare_text
     from softmax_regression.tracking.run_store import RunStore
 
-    found = compare(RunStore.open(root), root, options.runs)
+    found = compare(RunStore.open(root), root, options.runs, options.seeds)
     page = write_page(found, options.page or root / REPORTS / "compare.html")
     print(compare_text(found))
     print(f"the same with curves and images: {page}")
@@ -145,6 +159,12 @@ def _predict(root: Path, options: argparse.Namespace) -> None:
         refused |= isinstance(line, Refusal)
     if refused:
         sys.exit(1)
+
+
+def _promote(root: Path, options: argparse.Namespace) -> None:
+    from softmax_regression.commands.promote import promote, roll_back
+
+    print(roll_back(root) if options.rollback else promote(root, options.run))
 
 
 def _parity(root: Path, options: argparse.Namespace) -> None:

@@ -6,12 +6,13 @@ one line that names the dotted key, what was found, and what to do.
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from softmax_regression.files import existing, read_yaml
 
@@ -129,6 +130,21 @@ class PredictParams(_Section):
     count: Annotated[int, Field(ge=1, le=64)]
 
 
+class RegistryParams(_Section):
+    """The name of the model in MLflow's registry, of characters that need no quoting in `models:/NAME@champion`."""
+
+    model: str
+
+    @field_validator("model")
+    @classmethod
+    def _is_plain(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError(
+                f"expected up to 100 letters, digits, '.', '_' and '-', the first a letter or a digit; found {name!r}"
+            )
+        return name
+
+
 class Params(_Section):
     """All of params.yaml, one field a section."""
 
@@ -139,6 +155,7 @@ class Params(_Section):
     train: TrainParams
     evaluate: EvaluateParams
     predict: PredictParams
+    registry: RegistryParams
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -15,15 +15,17 @@ Block = TypeVar("Block", bound=Sized)
 class Progress:
     """Shows how far a training of `epochs` epochs is; a context manager, so that the bar is closed on errors.
 
-    Epochs are counted from 1; the first that is shown may be a later one, where a killed training resumes.
+    Epochs are counted from 1; the first that is shown may be a later one, where a killed training resumes. With `show`
+    false nothing is shown, as of one training of many.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, *, show: bool = True) -> None:
         self.epochs = epochs
+        self.is_shown = show
         self.every = -(-epochs // MAX_LINES)
         self.started = time.monotonic()
         self.bar: tqdm[Never] | None = None
-        if sys.stderr.isatty():
+        if show and sys.stderr.isatty():
             self.bar = tqdm(total=epochs, unit="epoch", desc="train", dynamic_ncols=True)
 
     def __enter__(self) -> Self:
@@ -40,21 +42,19 @@ class Progress:
         if self.bar is not None:
             self.bar.set_postfix_str(figures, refresh=False)
             self.bar.update(epoch - self.bar.n)
-        elif epoch % self.every == 0 or epoch in (1, self.epochs):
+        elif self.is_shown and (epoch % self.every == 0 or epoch in (1, self.epochs)):
             seconds = time.monotonic() - self.started
             print(f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs} {figures} ({seconds:.1f} s)", flush=True)
 
 
-def shown(blocks: Iterable[Block], what: str, total: int | None) -> Iterator[Block]:
-    """Yield `blocks`, of `total` examples in all if that is known, and show how far that is.
+def shown(blocks: Iterable[Block], what: str, total: int | None, unit: str = " examples") -> Iterator[Block]:
+    """Yield `blocks`, of `total` examples (or what else `unit` says) in all if that is known, and show how far that is.
 
     Nothing is shown of what takes less than two seconds. A bar in a terminal; elsewhere a line, and the next one after
     twice the time.
     """
     started, patience, done = time.monotonic(), PATIENCE, 0
-    with tqdm(
-        total=total, unit=" examples", desc=what, delay=PATIENCE, leave=False, disable=not sys.stderr.isatty()
-    ) as bar:
+    with tqdm(total=total, unit=unit, desc=what, delay=PATIENCE, leave=False, disable=not sys.stderr.isatty()) as bar:
         for block in blocks:
             yield block
             done += len(block)

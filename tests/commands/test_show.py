@@ -156,7 +156,8 @@ def test_seeds_of_version_0_1_stand_beside_new_ones(tmp_path: Path) -> None:
     key = add_old_run(store, range(60), train__seed=5, optimizer__learning_rate=0.7)
     old, new = (f"small lr0.7 b10 e3 s{seed}" for seed in (5, 4))
     assert key in show(root, old)
-    (row,) = [row for row in leaderboard(store, "final/test_accuracy", top=20).rows["small"] if "lr0.7" in row.name]
+    board = leaderboard(store, "final/test_accuracy", top=20)
+    (row,) = [row for row in board.rankings["small"].rows if "lr0.7" in row.name]
     assert row.seeds == ("4", "5")
     assert row.mean == pytest.approx(0.85)  # 0.9 and 0.8
     found = compare(store, root, [new, RATE_05])

@@ -25,9 +25,9 @@ from filled_project import (
 
 from softmax_regression.comparing.compare import compare, read_test_images
 from softmax_regression.comparing.comparison import Comparison
-from softmax_regression.comparing.statistics import compare_configurations, compare_models
 from softmax_regression.data.datasets import FOLDER
-from softmax_regression.evaluation.metrics import wilson_interval
+from softmax_regression.statistics.intervals import wilson_interval
+from softmax_regression.statistics.models import compare_models
 from softmax_regression.tracking.run_store import RunStore
 
 # Two ways to the same float64 figure differ by rounding only.
@@ -64,7 +64,7 @@ def test_the_trained_models_are_tested_on_their_common_images(two: Comparison) -
 
 
 def test_the_configurations_are_judged_over_all_their_seeds(two: Comparison) -> None:
-    """The other seeds come from the store, and the test is that of statistics.py on all of them."""
+    """The other seeds come from the store; what both have is compared seed by seed, and three are too few."""
     first, second = two.configurations
     assert (first.name, first.seeds, second.name, second.seeds) == (
         "A (lr0.1)",
@@ -76,10 +76,44 @@ def test_the_configurations_are_judged_over_all_their_seeds(two: Comparison) -> 
     assert first.accuracies.mean() == pytest.approx(0.775, abs=DIGITS)
     assert second.sd == pytest.approx(0.01, abs=DIGITS)
     (test,) = two.configuration_tests
-    rows = [np.stack([correct(rate, seed) for seed in range(seeds)]) for rate, seeds in ((0.1, 4), (0.5, 3))]
-    expected = compare_configurations(*rows, names=("A (lr0.1)", "B (lr0.5)"))
-    assert (test.interval, test.p_value, test.seeds) == (expected.interval, expected.p_value, (4, 3))
-    assert test.verdict == "b better"
+    assert test.seeds == ("0", "1", "2")
+    assert test.differences == pytest.approx([0.16, 0.16, 0.16], abs=DIGITS)
+    assert test.these.verdict == "not answerable"
+    groups = [{str(seed): correct(rate, seed) for seed in range(seeds)} for rate, seeds in ((0.1, 4), (0.5, 3))]
+    assert [found.by_seed.keys() for found in two.configurations] == [group.keys() for group in groups]
+    for found, group in zip(two.configurations, groups, strict=True):
+        for seed, right in found.by_seed.items():
+            np.testing.assert_array_equal(right, group[seed])
+
+
+def test_six_common_seeds_give_a_verdict(six: Comparison) -> None:
+    """Six of six won: p = 2/2^6, and the median of 8, 16, 16, 16, 20 and 24 points is 16; the models keep theirs."""
+    (test,) = six.configuration_tests
+    assert test.wins == (0, 6)
+    assert test.median == pytest.approx(0.16, abs=DIGITS)
+    assert test.these.p_value == pytest.approx(2 / 2**6, rel=DIGITS)
+    assert test.these.interval == pytest.approx((0.08, 0.24), abs=DIGITS)
+    assert (test.these.verdict, test.like_these.verdict) == ("b better", "b better")
+    assert test.worst[0][0] == "5"
+    assert test.worst[0][1] == pytest.approx(0.08, abs=DIGITS)
+
+
+def test_pairs_with_a_verdict_are_counted(six_root: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often test examples were judged on is noted; a pair with too few seeds, or a store that is shut, is not."""
+    counted: list[tuple[object, list[str]]] = []
+    monkeypatch.setattr(RunStore, "count_comparison", lambda _, data, pair: counted.append((data, pair)))
+    compare(RunStore.open(root), root, [RATE_01, RATE_05])
+    assert counted == []
+    found = compare(RunStore.open(six_root), six_root, [RATE_01, RATE_05])
+    assert counted == [
+        (found.runs[0].experiment.data, [one.experiment.configuration for one in found.configurations]),
+    ]
+
+    def shut(*_: object) -> None:
+        raise RuntimeError("read only")
+
+    monkeypatch.setattr(RunStore, "count_comparison", shut)
+    assert compare(RunStore.open(six_root), six_root, [RATE_01, RATE_05]).configuration_tests[0].wins == (0, 6)
 
 
 def test_seeds_of_older_versions_count(tmp_path: Path) -> None:
@@ -106,22 +140,27 @@ def test_a_seed_that_was_not_tested_on_these_examples_is_named(tmp_path: Path) -
     """Seeds without predictions, or with those of other examples, do not count, and the note says which."""
     copy = filled_project(tmp_path)
     store = RunStore.open(copy)
-    add_run(store, range(9), train__seed=11, evaluated=False)
+    for seed in (11, 12, 13):
+        add_run(store, range(9), train__seed=seed, evaluated=False)
     add_run(store, range(9), train__seed=7, labels=LABELS[::-1].copy())
     found = compare(store, copy, [RATE_01, RATE_05]).configurations[0]
     assert found.seeds == ("0", "1", "2", "3")
-    assert found.note == "seeds 7, 11 not counted: no predictions on these test examples in the store"
+    assert found.note == "seeds 7, 11-13 not counted: no predictions on these test examples in the store"
 
 
-def test_one_seed_gives_no_verdict_but_the_size_of_the_noise(store: RunStore, root: Path) -> None:
-    """Learning rate 0.9 has one seed: no p-value, but the noise pooled over 0.1 and 0.5."""
+def test_seeds_that_only_one_has_do_not_count(store: RunStore, root: Path) -> None:
+    """Learning rate 0.9 has seed 0 alone: one common seed, no verdict; the trained models differ all the same."""
     found = compare(store, root, [RATE_01, RATE_09])
     (test,) = found.configuration_tests
-    assert (test.verdict, test.p_value, test.seeds) == ("not answerable", None, (4, 1))
-    assert found.seed_noise is not None
-    # 0.80 0.79 0.81 0.70 around 0.775, 0.96 0.95 0.97 around 0.96: 3 + 2 degrees of freedom
-    assert found.seed_noise.sd == pytest.approx(math.sqrt((0.0077 + 0.0002) / 5), abs=DIGITS)
-    assert found.models[0].verdict == "b better"  # the trained models differ all the same
+    assert (test.these.verdict, test.these.p_value, test.seeds) == ("not answerable", None, ("0",))
+    assert found.models[0].verdict == "b better"
+
+
+@pytest.mark.parametrize("seeds", [0, 1001])
+def test_a_number_of_seeds_that_makes_no_sense_is_refused(store: RunStore, root: Path, seeds: int) -> None:
+    """None, or more than anyone means."""
+    with pytest.raises(ValueError, match=f"--seeds must be 1 to 1000, found {seeds}"):
+        compare(store, root, [RATE_01, RATE_05], seeds)
 
 
 def test_two_seeds_of_one_configuration_are_one_configuration(store: RunStore, root: Path) -> None:
@@ -134,11 +173,11 @@ def test_two_seeds_of_one_configuration_are_one_configuration(store: RunStore, r
 
 
 def test_three_runs_are_tested_in_all_pairs_together(store: RunStore, root: Path) -> None:
-    """Three models make three pairs, corrected as one family; of the configurations one pair has a verdict."""
+    """Three models make three pairs, corrected as one family; the configurations have too few seeds in common."""
     found = compare(store, root, [RATE_01, RATE_05, RATE_09])
     assert [(test.names[0][0], test.names[1][0]) for test in found.models] == [("A", "B"), ("A", "C"), ("B", "C")]
     assert {test.family for test in found.models} == {3}
-    assert [test.verdict for test in found.configuration_tests] == ["b better", "not answerable", "not answerable"]
+    assert [test.these.verdict for test in found.configuration_tests] == ["not answerable"] * 3
     assert [(d.a.letter, d.b.letter) for d in found.disagreements] == [("A", "B"), ("A", "C")]
 
 
@@ -233,7 +272,7 @@ def test_best_says_how_it_was_chosen(store: RunStore, root: Path) -> None:
     """The sentence of the choice is part of the comparison."""
     found = compare(store, root, [RATE_01, "best"])
     assert found.runs[1].record.name == RATE_09
-    assert found.notes[0].startswith(f"best is {RATE_09}: the lowest training loss, 0.1000")
+    assert found.notes[0].startswith(f"best is {RATE_09}: of 5 configurations on small, none of which held validation")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from softmax_regression.artifacts.experiment import Experiment
-from softmax_regression.comparing.comparison import ComparedRun, Configuration, disagreement, hints
+from softmax_regression.comparing.comparison import (
+    ComparedRun,
+    Configuration,
+    disagreement,
+    hints,
+    most_differing,
+    seed_ranges,
+)
 from softmax_regression.comparing.run_files import Predictions
-from softmax_regression.evaluation.metrics import wilson_interval
+from softmax_regression.statistics.intervals import wilson_interval
 from softmax_regression.tracking.record import RunRecord
 
 LABELS = np.array([0, 0, 0, 1, 1])
@@ -38,10 +45,39 @@ def test_two_runs_disagree_in_three_ways() -> None:
 def test_a_configuration_summarises_its_seeds() -> None:
     """Accuracies 0.5 and 1: standard deviation sqrt(1/8); one seed has none."""
     correct = np.array([[True, False], [True, True]])
-    two = Configuration("A", "", ("0", "1"), correct, "")
+    two = Configuration("A=B", "lr0.1", ("0", "7"), correct, Experiment({}, {}), {}, "")
     assert two.accuracies.tolist() == [0.5, 1]
     assert two.sd == pytest.approx(0.125**0.5, rel=1e-12)  # rounding of a root
-    assert Configuration("A", "", ("0",), correct[:1], "").sd is None
+    assert two.name == "A=B (lr0.1)"
+    assert {seed: own.tolist() for seed, own in two.by_seed.items()} == {"0": [True, False], "7": [True, True]}
+    assert Configuration("A", "", ("0",), correct[:1], Experiment({}, {}), {}, "").sd is None
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        (["0", "1", "2", "3"], "0-3"),
+        (["0", "1"], "0, 1"),
+        (["0", "2", "3", "4", "9", "10"], "0, 2-4, 9, 10"),
+        ([str(seed) for seed in range(1000)], "0-999"),
+        (["?", "7"], "?, 7"),
+        ([], ""),
+    ],
+)
+def test_seeds_are_told_as_ranges(seeds: list[str], words: str) -> None:
+    """From three consecutive ones on; a seed that was not recorded stands alone."""
+    assert seed_ranges(seeds) == words
+
+
+def test_the_classes_that_differ_most_are_found() -> None:
+    """Over all pairs, in their order; of equals the first, and no more than there are."""
+    a, b, c = run("A", [0, 0, 1, 2, 0]), run("B", [0, 1, 0, 2, 2]), run("C", [0, 0, 1, 1, 1])
+    found = [disagreement(a, other, 4, family=1) for other in (b, c)]
+    assert [one.by_class().sum(axis=1).tolist() for one in found] == [[2, 1, 0, 0], [0, 2, 0, 0]]
+    assert most_differing(found, 1) == [1]
+    assert most_differing(found[:1], 1) == [0]
+    assert most_differing(found, 3) == [0, 1, 2]
+    assert most_differing(found, 20) == [0, 1, 2, 3]
 
 
 def test_a_hint_is_what_not_all_names_say() -> None:

@@ -19,6 +19,7 @@ from softmax_regression.comparing.comparison import Comparison, disagreement
 from softmax_regression.comparing.page import page, write_page
 from softmax_regression.comparing.run_files import Predictions
 from softmax_regression.plots import quality
+from softmax_regression.statistics.seeds import compare_all_configurations
 from softmax_regression.tracking.run_store import RunStore
 
 NASTY = '<script>"&'
@@ -77,9 +78,13 @@ def read(html: str) -> Reader:
 def test_the_verdicts_come_first(read: Reader) -> None:
     """Both questions and their answers come before all sections; headings step down one level at a time."""
     headings = [words for tag, words in read.headings if tag == "h2"]
-    assert headings[:2] == ["Are these trained models different on images like these?", "Is the configuration better?"]
+    assert headings[:2] == [
+        "Are these trained models different on images like these?",
+        "Is one configuration better, beyond the luck of the seed?",
+    ]
     assert headings[2:] == [
         "The runs",
+        "Seed by seed",
         "Curves",
         "Params",
         "The same images in each run",
@@ -107,6 +112,47 @@ def test_nothing_is_loaded_from_elsewhere(read: Reader, html: str) -> None:
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
+def test_seeds_are_drawn_with_who_wins_them(six: Comparison) -> None:
+    """The picture of one pair, its words, and the verdict: yes, by six of six seeds."""
+    read = Reader(page(six))
+    assert "Yes: B (lr0.5) is better.\nB (lr0.5) beats A (lr0.1)" in read.text
+    (alt,) = [image["alt"] for image in read.all("img") if "by seed" in image["alt"]]
+    assert alt == (
+        "Differences of test accuracy by seed, in order. Seeds on which each is better: A (lr0.1) 0, B (lr0.5) 6."
+    )
+
+
+def test_without_common_seeds_there_is_no_picture_of_them(two: Comparison) -> None:
+    """One configuration, or seeds that only one has: no section, and no link to one."""
+    (test,) = two.configuration_tests
+    without = dataclasses.replace(test, seeds=(), differences=np.zeros(0))
+    for tests in ((), (without,)):
+        read = Reader(page(dataclasses.replace(two, configuration_tests=tests)))
+        assert "Seed by seed" not in read.text
+        assert not [link for link in read.all("a") if link["href"] == "#seeds"]
+
+
+def test_of_many_configurations_those_with_the_first_are_drawn(two: Comparison) -> None:
+    """Four configurations: three of their six pairs, and the page says which."""
+    a, b = two.configurations
+    more = [*two.configurations, *(dataclasses.replace(b, letters=letter) for letter in "CD")]
+    tests = compare_all_configurations({found.name: found.by_seed for found in more})
+    read = Reader(page(dataclasses.replace(two, configurations=tuple(more), configuration_tests=tests)))
+    (alt,) = [image["alt"] for image in read.all("img") if "by seed" in image["alt"]]
+    assert alt.count(f"{a.name} 0, ") == 3
+    assert "Each configuration against the first." in read.text
+
+
+def test_the_figures_of_many_classes_are_folded(two: Comparison) -> None:
+    """The table of 21 classes is behind a line that says so; that of three is not."""
+    read = Reader(page(two))
+    assert "classes in figures" not in read.text
+    names, (found,) = tuple(f"c{k}" for k in range(21)), two.disagreements
+    classes = (*found.classes, *[None] * 18)
+    many = dataclasses.replace(two, class_names=names, disagreements=(dataclasses.replace(found, classes=classes),))
+    assert "The 21 classes in figures" in Reader(page(many)).text
+
+
 def test_links_lead_to_sections(read: Reader) -> None:
     """Each link of the page has its target."""
     targets = {f"#{attributes['id']}" for _, attributes in read.elements if "id" in attributes}
@@ -119,8 +165,8 @@ def test_every_picture_has_words(read: Reader) -> None:
     """Each image has an alternative text; tables have names and their heads a scope; the language is told."""
     images = read.all("img")
     assert all(image["alt"] for image in images)
-    # curves, two confusion matrices, class differences; 10 test images; 3 classes x (2 only A, 6 of 18 only B)
-    assert len(images) == 1 + 2 + 1 + 10 + 3 * (2 + 6)
+    # seeds, curves, two confusion matrices, class differences; 10 images; 3 classes x (2 only A, 6 of 18 only B)
+    assert len(images) == 1 + 1 + 2 + 1 + 10 + 3 * (2 + 6)
     assert all(found["aria-label"] for found in read.all("table"))
     assert all(found["scope"] in ("col", "row") for found in read.all("th"))
     assert read.all("html") == [{"lang": "en"}]
@@ -199,7 +245,7 @@ def test_without_images_the_page_says_why(two: Comparison) -> None:
     """Where the test images are not at hand the tables stay, and one sentence says what is missing."""
     without = Reader(page(dataclasses.replace(two, images=None, no_images="they are not here")))
     assert "Without images: they are not here." in without.text
-    assert len(without.all("img")) == 4  # the drawn ones
+    assert len(without.all("img")) == 5  # the drawn ones
     assert "only B on 54" in without.text
 
 

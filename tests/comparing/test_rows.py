@@ -8,7 +8,8 @@ from filled_project import RATE_05
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing import rows
 from softmax_regression.comparing.comparison import Comparison
-from softmax_regression.comparing.statistics import compare_configurations, compare_models
+from softmax_regression.statistics.models import compare_models
+from softmax_regression.statistics.seeds import compare_all_configurations, compare_configurations
 
 
 def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -20,9 +21,10 @@ def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndar
 
 
 def test_columns_are_chosen_in_any_order() -> None:
-    """Header, cells and alignment go together."""
-    table = rows.Table(["x", "y", "z"], [["1", "2", "3"]], "lrw")
-    assert table.columns(2, 0) == (["z", "x"], [["3", "1"]], "wl")
+    """Header, cells and alignment go together; rows are chosen alike."""
+    table = rows.Table(["x", "y", "z"], [["1", "2", "3"], ["4", "5", "6"]], "lrw")
+    assert table.columns(2, 0) == (["z", "x"], [["3", "1"], ["6", "4"]], "wl")
+    assert table.chosen([1]) == (["x", "y", "z"], [["4", "5", "6"]], "lrw")
 
 
 def test_runs_have_their_figures(two: Comparison) -> None:
@@ -43,20 +45,35 @@ def test_without_dvc_experiments_there_is_no_column_of_them(two: Comparison) -> 
 
 
 def test_the_row_of_a_pair_has_signs_and_letters() -> None:
-    """B minus A in points, signed; without a verdict the interval is over images and p is missing."""
-    a, b = models(10, 60)
-    (row,) = rows.pair_table([compare_models(a, b, names=("A (x)", "B (y)"))]).rows
-    assert row[:3] == ["B", "A", "+5.00"]
-    (row,) = rows.pair_table([compare_configurations(a[None], b[None])]).rows
-    assert row[2:] == ["+5.00", row[3], "-", "no verdict: one seed"]
+    """B minus A in points, signed, by letters; 10 against 60 of 1,000."""
+    (row,) = rows.model_table([compare_models(*models(10, 60), names=("A (x)", "B (y)"))]).rows
+    assert row == ["B", "A", "+5.00", row[3], "< 0.001", "B better"]
     assert row[3].startswith("+3.")
+    (row,) = rows.model_table([compare_models(*models(10, 12), names=("A (x)", "B (y)"))]).rows
+    assert row[2::3] == ["+0.20", "not shown"]
+
+
+def test_the_row_of_a_pair_of_configurations_has_both_verdicts(six: Comparison) -> None:
+    """B wins 6 of 6 by 8, 16, 16, 16, 20, 24 points; without a verdict, or a common seed, there are dashes."""
+    table = rows.seeds_table(six.configuration_tests)
+    assert table.rows == [["B", "A", "6 of 6", "+16.00", "+8.00 to +24.00", "0.031", "B better", "B better"]]
+    a = {str(seed): np.arange(1000) < 500 for seed in range(6)}
+    b = {str(seed): np.arange(1000) < 501 + seed for seed in range(6)}
+    (row,) = rows.seeds_table([compare_configurations(a, b)]).rows
+    assert row[2:] == ["6 of 6", "+0.35", "+0.10 to +0.60", "0.031", "B better", "not shown"]
+    (row,) = rows.seeds_table([compare_configurations(a, {"0": b["5"]})]).rows
+    assert row[2:] == ["1 of 1", "+0.60", "-", "-", "too few seeds", "too few seeds"]
+    (row,) = rows.seeds_table([compare_configurations(a, {"9": b["5"]})]).rows
+    assert row[2:5] == ["0 of 0", "-", "-"]
+    three = rows.seeds_table(compare_all_configurations({"A": a, "B": b, "C": a}))
+    assert (three.header[5], len(three.rows)) == ("p (Holm)", 3)
 
 
 def test_several_pairs_have_holms_p() -> None:
     """The head says that p-values are adjusted where there is more than one."""
     test = compare_models(*models(10, 60))
-    assert rows.pair_table([test]).header[4] == "p"
-    assert rows.pair_table([test, test]).header[4] == "p (Holm)"
+    assert rows.model_table([test]).header[4] == "p"
+    assert rows.model_table([test, test]).header[4] == "p (Holm)"
 
 
 def test_p_figures_have_two_digits_or_a_bound() -> None:
@@ -67,8 +84,8 @@ def test_p_figures_have_two_digits_or_a_bound() -> None:
 def test_configurations_have_mean_and_deviation(two: Comparison) -> None:
     """0.80 0.79 0.81 0.70 and 0.96 0.95 0.97 in %; one seed has no standard deviation."""
     assert rows.configuration_table(two).rows == [
-        ["A", "lr0.1", "0, 1, 2, 3", "77.50%", "5.07"],
-        ["B", "lr0.5", "0, 1, 2", "96.00%", "1.00"],
+        ["A", "lr0.1", "0-3", "77.50%", "5.07"],
+        ["B", "lr0.5", "0-2", "96.00%", "1.00"],
     ]
     alone = dataclasses.replace(two.configurations[0], correct=two.configurations[0].correct[:1], seeds=("0",))
     assert rows.configuration_table(dataclasses.replace(two, configurations=(alone,))).rows[0][3:] == ["80.00%", "-"]

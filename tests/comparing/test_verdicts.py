@@ -1,30 +1,31 @@
 """The words of a comparison: one pair told in full, many runs as the best against the rest."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filled_project import RATE_01, RATE_05, RATE_09
+from filled_project import RATE_01
 
 from softmax_regression.comparing.compare import compare
-from softmax_regression.comparing.comparison import Comparison
-from softmax_regression.comparing.statistics import (
-    SeedNoise,
-    compare_all_models,
-    compare_configurations,
-    compare_models,
-)
+from softmax_regression.comparing.comparison import Comparison, Configuration, Offer
 from softmax_regression.comparing.verdicts import (
-    class_verdict,
+    configuration_answer,
     configuration_verdicts,
-    disagreement_words,
+    model_answer,
     model_verdicts,
-    noise_words,
-    sentence,
-    short_answer,
+    power_words,
+)
+from softmax_regression.statistics.models import compare_models
+from softmax_regression.statistics.seeds import (
+    ConfigurationComparison,
+    compare_all_configurations,
+    compare_configurations,
 )
 from softmax_regression.tracking.run_store import RunStore
+
+Group = Mapping[str, np.ndarray]
 
 
 def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -35,92 +36,121 @@ def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndar
     return a, b
 
 
-def test_a_better_model_is_told_from_its_own_side() -> None:
-    """90 more of 10,000 right: figures and interval, the same whichever of the two came first."""
-    b, a = models(115, 205, 10_000)
-    words = sentence(compare_models(a, b, names=("fast", "slow")), "images")
-    assert words == (
-        "fast is better than slow: +0.9 points, 95% interval 0.5 to 1.3 on images like these; McNemar p < 0.001."
+def group(right: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return a configuration that with seed 0, 1, ... has the first so many of 1,000 images right."""
+    return {str(seed): np.arange(1000) < count for seed, count in enumerate(right)}
+
+
+def compared(images: Sequence[int], names: tuple[str, str] = ("old", "new")) -> ConfigurationComparison:
+    """Compare configurations of which the second has with each seed so many images more right than the first's 500."""
+    return compare_configurations(group([500] * len(images)), group([500 + more for more in images]), names=names)
+
+
+def of_groups(two: Comparison, groups: Mapping[str, Group], offer: Offer | None = None) -> Comparison:
+    """Return a comparison of these configurations, by name."""
+    first = two.configurations[0]
+    made = (
+        Configuration(name, "", tuple(own), np.stack(list(own.values())), first.experiment, {}, "")
+        for name, own in groups.items()
     )
-    assert sentence(compare_models(b, a, names=("slow", "fast")), "images") == words
+    tests = compare_all_configurations(groups)
+    return dataclasses.replace(two, configurations=tuple(made), configuration_tests=tests, offer=offer)
 
 
-def test_no_difference_is_told_with_the_number_of_images() -> None:
-    """10 more of 10,000 right: no difference that 10,000 images can show, with the interval around 0."""
-    assert sentence(compare_models(*models(155, 165, 10_000)), "images") == (
-        "No difference between A and B that 10,000 images can show "
-        "(B minus A: +0.1 points, 95% interval -0.3 to 0.5; McNemar p = 0.61)."
+def test_more_pairs_take_more_seeds(two: Comparison) -> None:
+    """Six seeds are enough for one pair; three pairs together take seven, and 21 take ten: 2/2^10 < 0.05/21."""
+    groups = {name: group([500 + 10 * i] * 6) for i, name in enumerate("ABCDEFG")}
+    three = configuration_verdicts(of_groups(two, {name: groups[name] for name in "ABC"}))
+    assert three[0] == (
+        "No verdict on A and B with 6 seeds in common: 7 are the fewest for 3 pairs together. So far B is ahead on 6 "
+        "of 6; B minus A +1.00 points (median)."
     )
+    assert configuration_verdicts(of_groups(two, groups)) == [
+        "Highest mean test accuracy: G, 56.00%. Seed by seed, on these images:",
+        "No verdict between it and A, B, C, D, E and F: too few seeds in common; 10 are the fewest for 21 pairs "
+        "together.",
+    ]
 
 
-def test_equal_models_are_said_to_be_equal() -> None:
-    """Both are right on the same examples, which have the name of the data's examples."""
-    right = np.ones(200, bool)
-    assert sentence(compare_models(right, right), "examples") == (
-        "No difference between A and B: both have the same of the 200 examples right."
+def test_three_configurations_are_told_pair_by_pair(two: Comparison) -> None:
+    """Eight seeds, three pairs: each p-value is 3 x 2/2^8 = 0.023, and says so."""
+    groups = {"A": group([500] * 8), "B": group([600] * 8), "C": group([700] * 8)}
+    lines = configuration_verdicts(of_groups(two, groups))
+    assert [line.partition(" on these 1,000 images with 8 of 8 seeds: ")[::2] for line in lines if "beats" in line] == [
+        (
+            f"{b} beats {a}",
+            f"+{points} points (median, 95% interval {points} to {points}); sign test p = 0.023, 3 pairs together.",
+        )
+        for a, b, points in (("A", "B", "10.0"), ("A", "C", "20.0"), ("B", "C", "10.0"))
+    ]
+
+
+def test_many_configurations_are_told_as_the_best_against_the_rest(two: Comparison) -> None:
+    """The highest mean may come from one seed: B is one image better than A on 11 of 12; C is worse; D has 3 seeds."""
+    groups = {
+        "A": group([500] * 11 + [900]),
+        "B": group([501] * 12),
+        "C": group([400] * 12),
+        "D": group([450] * 3),
+    }
+    assert configuration_verdicts(of_groups(two, groups))[:5] == [
+        "Highest mean test accuracy: A, 53.33%. Seed by seed, on these images:",
+        "It is better than C by more than chance explains; 3 pairs tested together (Holm).",
+        "B is better than it on most seeds; 3 pairs tested together (Holm).",
+        "No verdict between it and D: too few seeds in common; 8 are the fewest for 6 pairs together.",
+        "On other images like these no difference between it and B shows.",
+    ]
+
+
+def test_what_seeds_can_show_is_told_for_now_and_with_more(two: Comparison) -> None:
+    """Six seeds show what wins all six in 80% of cases: q^6 = 0.8, 1.79 deviations of 1.87 points. 32 show 0.72."""
+    groups = {"A": group([500] * 6), "B": group([510, 520, 530, 540, 550, 560])}
+    now = (
+        "If the true difference on these images is about 3.4 points, 6 seeds show it in 8 of 10 cases; if it is "
+        "smaller, in fewer."
     )
+    assert power_words(of_groups(two, groups)) == [now]
+    assert power_words(of_groups(two, groups, Offer(32, 52, 0, 31.4))) == [
+        f"{now} `--seeds 32` would do so for 1.4 points: 52 runs to train, about 31 s."
+    ]
+    assert power_words(of_groups(two, groups, Offer(32, 0, 0, 0))) == [now]
 
 
-def test_words_never_round_a_figure_to_zero() -> None:
-    """An end of the interval that is not 0 does not read 0: decimals are added. One that is 0 reads 0."""
-    words = sentence(compare_models(*models(100, 141, 100_000)), "images")
-    assert words.startswith("B is better than A: +0.04 points, 95% interval 0.01 to 0.07")
-    assert "95% interval 0.0 to" in sentence(compare_models(*models(2, 9, 100)), "images")
+def test_with_too_few_seeds_the_offer_says_what_more_would_show(two: Comparison) -> None:
+    """Three seeds have a deviation (1 point: 0.72 at 32); one has none, and then a verdict is all that is promised."""
+    groups = {"A": group([500] * 3), "B": group([510, 520, 530])}
+    offer = Offer(32, 58, 0, 31)
+    assert power_words(of_groups(two, groups, offer)) == [
+        "`--seeds 32` would show a true difference of about 0.72 points on these images in 8 of 10 cases: 58 runs to "
+        "train, about 31 s."
+    ]
+    third = groups | {"C": group([500] * 3)}
+    assert "a true difference between any two of about 0.82 points" in power_words(of_groups(two, third, offer))[0]
+    one = {"A": group([500]), "B": group([510])}
+    assert power_words(of_groups(two, one, offer)) == [
+        "`--seeds 32` would allow a verdict: 58 runs to train, about 31 s."
+    ]
+    assert power_words(of_groups(two, one)) == []
 
 
-def test_a_family_is_named() -> None:
-    """Intervals and p-values of several comparisons say over how many they hold."""
-    a, b = models(10, 60)
-    words = sentence(compare_all_models({"a": a, "b": b, "c": a})[0], "images")
-    assert "over 3 comparisons together on images like these; McNemar p < 0.001 after Holm over 3." in words
+@pytest.mark.parametrize(
+    ("offer", "cost"),
+    [
+        (Offer(32, 1, 0, 99), "1 run to train, about 99 s"),
+        (Offer(32, 0, 1, 100), "1 run to measure, about 2 minutes"),
+        (Offer(32, 2, 60, 5999), "2 runs to train and 60 runs to measure, about 100 minutes"),
+        (Offer(32, 2, 0, 6000), "2 runs to train, about 2 hours"),
+    ],
+)
+def test_what_more_seeds_cost_is_told(two: Comparison, offer: Offer, cost: str) -> None:
+    """How many runs, to train and to measure, and how long, in a unit that fits."""
+    groups = {"A": group([500]), "B": group([510])}
+    assert power_words(of_groups(two, groups, offer)) == [f"`--seeds 32` would allow a verdict: {cost}."]
 
 
-def test_configurations_are_told_with_their_seeds() -> None:
-    """The words name the winner, the interval over seeds and images, and how many seeds there were."""
-    a, b = (np.stack([model] * seeds) for model, seeds in zip(models(100, 900, 10_000), (3, 2), strict=True))
-    words = sentence(compare_configurations(a, b, names=("old", "new")), "images")
-    assert words.startswith("new is better than old: +8.0 points, 95% interval 7.")
-    assert words.endswith(" over seeds and images (3 and 2 seeds); p < 0.001.")
-    turned = sentence(compare_configurations(b, a, names=("new", "old")), "images")
-    assert turned == words.replace("3 and 2", "2 and 3")
-    assert sentence(compare_configurations(a, a, names=("x", "y")), "images") == (
-        "No difference between the configurations x and y that 3 and 3 seeds on 10,000 images can show "
-        "(y minus x: +0.00 points, 95% interval -0.03 to 0.03; p = 1)."
-    )
-
-
-def test_one_seed_is_told_without_a_verdict() -> None:
-    """However large the difference: the trained models differ, and seed noise is left out."""
-    a, b = (model[None] for model in models(100, 190, 10_000))
-    assert sentence(compare_configurations(a, b), "images") == (
-        "One seed each: seed noise is not accounted for, so no verdict on the configurations; these trained models: "
-        "B minus A +0.9 points, 95% interval 0.6 to 1.2 over images alone."
-    )
-    words = sentence(compare_configurations(a, np.concatenate([b, b]), names=("lone", "many")), "images")
-    assert words.startswith("One seed of lone: seed noise is not accounted for")
-
-
-def test_seed_noise_is_told_beside_the_difference_of_one_pair() -> None:
-    """How large it was, what it can make of a difference (t with 3 degrees of freedom: 3.182), and of this one."""
-    a, b = (model[None] for model in models(100, 190, 10_000))
-    test, noise = compare_configurations(a, b), SeedNoise(0.0032, 3, (0.004, 0.003))
-    start = (
-        "Between runs that differ only in seed the standard deviation was 0.32 points (3 degrees of freedom, "
-        "2 configurations)"
-    )
-    assert noise_words(noise, [test]) == (
-        f"{start}; seeds alone can make a difference of 1.44 points (95% bound), and this one is no more."
-    )
-    assert noise_words(noise, [test, test]) == f"{start}."
-
-
-def test_noise_that_differs_between_configurations_is_told_with_its_range() -> None:
-    """The pooled figure alone would hide that one has 0.1 points and another 2; a factor of 2 is alike."""
-    assert noise_words(SeedNoise(0.0142, 4, (0.001, 0.02)), []).endswith(
-        ". This noise is pooled; it is not the same in all configurations: the standard deviation ranges from 0.10 to "
-        "2.00 points."
-    )
-    assert "pooled" not in noise_words(SeedNoise(0.01, 4, (0.006, 0.012)), [])
+def test_seeds_that_never_differ_promise_nothing(two: Comparison) -> None:
+    """Without a deviation there is no size to name: 0 points would be nonsense."""
+    assert power_words(of_groups(two, {"A": group([500] * 6), "B": group([510] * 6)})) == []
 
 
 def test_one_pair_is_told_in_full(two: Comparison) -> None:
@@ -128,35 +158,30 @@ def test_one_pair_is_told_in_full(two: Comparison) -> None:
     (line,) = model_verdicts(two)
     assert line.startswith("B (lr0.5) is better than A (lr0.1): +16.0 points, 95% interval 1")
     assert line.endswith("on images like these; McNemar p < 0.001.")
-    (line,) = configuration_verdicts(two)
-    assert line.startswith("B (lr0.5) is better than A (lr0.1): +18.5 points")
-    assert "(4 and 3 seeds)" in line
+    lines = configuration_verdicts(two)
+    assert lines == [
+        "No verdict on A (lr0.1) and B (lr0.5) with 3 seeds in common: 6 are the fewest. So far B is ahead on "
+        "3 of 3; B minus A +16.00 points (median)."
+    ]
     noted = dataclasses.replace(two.configurations[0], note="seed 4 not counted: no predictions")
-    lines = configuration_verdicts(dataclasses.replace(two, configurations=(noted, two.configurations[1])))
-    assert lines == [line, "A (lr0.1): seed 4 not counted: no predictions."]
-
-
-def test_one_seed_gets_the_noise_and_the_way_to_more_seeds(store: RunStore, root: Path) -> None:
-    """Without a verdict the words say why, how large seed noise is, and how to train another seed."""
-    lines = configuration_verdicts(compare(store, root, [RATE_01, RATE_09]))
-    assert lines[0].startswith("One seed of B (lr0.9): seed noise is not accounted for")
-    assert "the standard deviation was 3.97 points (5 degrees of freedom, 2 configurations)" in lines[1]
-    assert "This noise is pooled; it is not the same in all configurations" in lines[1]
-    assert lines[2].startswith("Train several seeds of each: `dvc exp run --set-param train.seed=1`")
+    again = configuration_verdicts(dataclasses.replace(two, configurations=(noted, two.configurations[1])))
+    assert again == [*lines, "A (lr0.1): seed 4 not counted: no predictions."]
 
 
 def test_one_configuration_has_nothing_to_prefer(store: RunStore, root: Path) -> None:
-    """Two seeds of one configuration: said so, with the spread of its seeds."""
-    lines = configuration_verdicts(compare(store, root, [RATE_01, "small lr0.1 b10 e3 s1"]))
-    assert lines[0].startswith("These runs are of one configuration (at most the seed differs), so there is none to pr")
-    assert "0.7750 +- 0.0507 standard deviation (4 seeds, 95% interval of the mean 0.6944 to 0.8556)." in lines[0]
+    """Two seeds of one configuration: said so, with the spread of its seeds, 80, 79, 81 and 70%."""
+    (line,) = configuration_verdicts(compare(store, root, [RATE_01, "small lr0.1 b10 e3 s1"]))
+    assert line == (
+        "These runs are of one configuration (at most the seed differs), so there is none to prefer. Its test "
+        "accuracy: 77.50% in the mean of 4 seeds (95% interval 69.44 to 85.56), standard deviation 5.07 points."
+    )
 
 
 def test_one_configuration_of_one_seed_has_no_standard_deviation(two: Comparison) -> None:
     """Two runs of one seed that came to other weights."""
     one = dataclasses.replace(two.configurations[0], seeds=("0",), correct=two.configurations[0].correct[:1])
     (line,) = configuration_verdicts(dataclasses.replace(two, configurations=(one,), configuration_tests=()))
-    assert line.endswith("Its test accuracy: 0.8000 (one seed, no standard deviation).")
+    assert line.endswith("Its test accuracy: 80.00% (one seed, no standard deviation).")
 
 
 def test_many_runs_are_told_as_the_best_against_the_rest(store: RunStore, root: Path) -> None:
@@ -165,54 +190,35 @@ def test_many_runs_are_told_as_the_best_against_the_rest(store: RunStore, root: 
     lines = model_verdicts(compare(store, root, refs))
     assert lines == [
         "Highest test accuracy: F (lr0.5 s2), 97.00%.",
-        "It is better than A (lr0.1 s0), B (lr0.1 s1) and C (lr0.1 s2) by more than chance explains; 15 pairs tested "
-        "together (Holm).",
-        "No difference can be shown between it and D (lr0.5 s0) and E (lr0.5 s1).",
+        "It is better than A, B and C by more than chance explains; 15 pairs tested together (Holm).",
+        "No difference can be shown between it and D and E.",
     ]
-
-
-def test_some_pairs_without_verdict_are_told_once(store: RunStore, root: Path) -> None:
-    """Three configurations, one with one seed: the noise is told once, not for each pair."""
-    lines = configuration_verdicts(compare(store, root, [RATE_01, RATE_05, RATE_09]))
-    assert lines[:3] == [
-        "Highest test accuracy: B (lr0.5), 96.00%.",
-        "It is better than A (lr0.1) by more than chance explains.",
-        "No verdict between it and C (lr0.9): with one seed of either, seed noise is not accounted for.",
-    ]
-    assert lines[3].startswith("Between runs that differ only in seed the standard deviation was 3.97 points")
-    assert "seeds alone" not in lines[3]
-
-
-def test_classes_are_told_where_they_differ(two: Comparison, store: RunStore, root: Path) -> None:
-    """Better and worse classes are named with their points; where none differs that is said."""
-    (found,) = two.disagreements
-    words = class_verdict(found, two.class_names)
-    assert words == (
-        "B (lr0.5) against A (lr0.1): better on cat (+16.0 points), dog (+16.0 points), owl & <co> (+16.0 points)."
-    )
-    (alike,) = compare(store, root, [RATE_05, "small lr0.5 b10 e3 s1"]).disagreements
-    assert class_verdict(alike, two.class_names) == "No difference between A (s0) and B (s1) shows on any single class."
-
-
-def test_disagreements_are_counted_in_words(two: Comparison) -> None:
-    """How often, of how many, and who is right."""
-    (found,) = two.disagreements
-    assert disagreement_words(found, "images") == (
-        "A and B answer 60 of 300 images differently: only A is right on 6, only B on 54, neither on 0."
-    )
 
 
 @pytest.mark.parametrize(
     ("only_a", "only_b", "answer"),
     [(10, 60, "Yes: B is better."), (60, 10, "Yes: A is better."), (10, 12, "No difference shown.")],
 )
-def test_one_pair_has_a_short_answer(only_a: int, only_b: int, answer: str) -> None:
+def test_one_pair_of_models_has_a_short_answer(two: Comparison, only_a: int, only_b: int, answer: str) -> None:
     """Yes with the winner, or that no difference is shown: never no."""
-    assert short_answer([compare_models(*models(only_a, only_b))]) == answer
+    test = compare_models(*models(only_a, only_b))
+    assert model_answer(dataclasses.replace(two, models=(test,))) == answer
+    assert model_answer(dataclasses.replace(two, models=(test, test))) == ""
 
 
-def test_no_pair_and_no_verdict_have_short_answers() -> None:
-    """One configuration has no answer to seek; one seed has none to find."""
-    a, b = models(10, 60)
-    assert short_answer([]) == "One configuration."
-    assert short_answer([compare_configurations(a[None], b[None])]) == "No answer with one seed."
+@pytest.mark.parametrize(
+    ("images", "answer"),
+    [
+        ([50, 51, 52, 53, 54, 55], "Yes: new is better."),
+        ([-50, -51, -52, -53, -54, -55], "Yes: old is better."),
+        ([1, 2, 3, 4, 5, 6], "Yes, on these images: new is better."),
+        ([1, -1, 3, -2, 5, 4], "No difference shown."),
+        ([50, 51, 52, 53, 54], "No answer with so few seeds."),
+    ],
+)
+def test_one_pair_of_configurations_has_a_short_answer(two: Comparison, images: list[int], answer: str) -> None:
+    """Yes with the winner, for these images alone where other images could turn it, or why not."""
+    test = compared(images)
+    assert configuration_answer(dataclasses.replace(two, configuration_tests=(test,))) == answer
+    assert configuration_answer(dataclasses.replace(two, configuration_tests=(test, test))) == ""
+    assert configuration_answer(dataclasses.replace(two, configuration_tests=())) == "One configuration."

@@ -18,7 +18,14 @@ from softmax_regression.artifacts.model import Model
 from softmax_regression.artifacts.outcome import Convergence, Epoch, History, Trained
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation import evaluation
-from softmax_regression.evaluation.evaluation import Evaluation, answer, evaluate, metrics_json, write_evaluation
+from softmax_regression.evaluation.evaluation import (
+    Evaluation,
+    answer,
+    evaluate,
+    metrics_json,
+    write_evaluation,
+    write_pictures,
+)
 from softmax_regression.params import EvaluateParams, Params, flatten, load_params
 from softmax_regression.plots import quality
 
@@ -39,6 +46,12 @@ def trained(model: Model = MODEL, **changes: Any) -> Trained:
 def evaluated() -> Evaluation:
     """Evaluate the model above, without closing checks."""
     return evaluate(trained(), EXAMPLES, NO_CHECKS)
+
+
+def write_both(folder: Path, figures: Path, found: Evaluation, model: Model, examples: Examples) -> None:
+    """Write an evaluation and draw it, as the stage does."""
+    write_evaluation(folder, found, model.class_names)
+    write_pictures(figures, found.answers, model, examples)
 
 
 def test_the_numbers_are_as_worked_by_hand() -> None:
@@ -88,14 +101,14 @@ def test_packed_examples_are_judged_and_drawn_as_the_features_they_stand_for(
         return draw(features, *rest, **options)
 
     monkeypatch.setattr(quality, "decision_regions", record)
-    write_evaluation(tmp_path, tmp_path, found, model, packed)
+    write_both(tmp_path, tmp_path, found, model, packed)
     assert drawn[0].tolist() == EXAMPLES.images.tolist()
 
 
 def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
     """A row an example in predictions.csv and confusion.csv; scores a class; pictures; the report's lines."""
     found = replace(evaluated(), failed=("a check",), guessing=("a warning",))
-    write_evaluation(tmp_path / "tables", tmp_path / "figures", found, MODEL, EXAMPLES)
+    write_both(tmp_path / "tables", tmp_path / "figures", found, MODEL, EXAMPLES)
     with (tmp_path / "tables" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["predicted"] for row in rows] == ["0", "1", "0", "1"]
@@ -116,7 +129,7 @@ def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
 def test_equal_evaluations_write_equal_bytes(tmp_path: Path) -> None:
     """Nothing random or dated is in the files, pictures included."""
     for folder in ("first", "second"):
-        write_evaluation(tmp_path / folder, tmp_path / folder / "figures", evaluated(), MODEL, EXAMPLES)
+        write_both(tmp_path / folder, tmp_path / folder / "figures", evaluated(), MODEL, EXAMPLES)
     for path in (tmp_path / "first").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
 
@@ -129,7 +142,7 @@ def test_of_many_classes_the_worst_are_shown(classes: int, tmp_path: Path) -> No
     names = tuple(f"kind {label}" for label in range(classes))
     model = Model({"weight": np.eye(classes, dtype=np.float32) * 9}, "made", names, (classes,), 1.0)
     examples = Examples(np.eye(classes)[predicted], labels.astype(np.uint8))
-    write_evaluation(tmp_path, tmp_path, evaluate(trained(model), examples, NO_CHECKS), model, examples)
+    write_both(tmp_path, tmp_path, evaluate(trained(model), examples, NO_CHECKS), model, examples)
     actual = {line.partition(",")[0] for line in (tmp_path / "confusion.csv").read_text().splitlines()[1:]}
     assert len(actual) == 20
     assert "kind 7" in actual
@@ -145,14 +158,14 @@ def test_few_of_many_points_are_drawn(tmp_path: Path) -> None:
     many = Examples(np.tile(EXAMPLES.images, (600, 1)), np.tile(EXAMPLES.labels, 600))
     for name, examples in (("all", many), ("first", Examples(many.images[:2000], many.labels[:2000]))):
         found = evaluate(trained(), examples, NO_CHECKS)
-        write_evaluation(tmp_path / name, tmp_path / name, found, MODEL, examples)
+        write_both(tmp_path / name, tmp_path / name, found, MODEL, examples)
     points = [(tmp_path / name / "decision_regions.svg").read_text().count("<use ") for name in ("all", "first")]
     assert points[0] - points[1] < 100  # letters of the title
 
 
 def findings(folder: Path, found: Evaluation) -> dict[str, Any]:
     """Write an evaluation and return its findings.json."""
-    write_evaluation(folder, folder / "figures", found, MODEL, EXAMPLES)
+    write_both(folder, folder / "figures", found, MODEL, EXAMPLES)
     content: dict[str, Any] = json.loads((folder / "findings.json").read_text())
     return content
 
@@ -245,7 +258,7 @@ from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.model import Model
 from softmax_regression.artifacts.outcome import Epoch, History, Trained
 from softmax_regression.data.datasets import Examples, Standardisation
-from softmax_regression.evaluation.evaluation import evaluate, metrics_json, write_evaluation
+from softmax_regression.evaluation.evaluation import evaluate, metrics_json, write_evaluation, write_pictures
 from softmax_regression.evaluation.prediction import write_predictions
 from softmax_regression.evaluation.training_pictures import write_training_pictures
 from softmax_regression.numerics.randomness import normal
@@ -267,7 +280,8 @@ for model, examples in (
     weight = model.tensors["weight"]
     trained = Trained(Experiment(flatten(params), {}), model, history, {0: weight / 2, 3: weight})
     found = evaluate(trained, examples, checks)
-    write_evaluation(folder, folder / "figures", found, model, examples)
+    write_evaluation(folder, found, model.class_names)
+    write_pictures(folder / "figures", found.answers, model, examples)
     write_training_pictures(folder / "figures", trained)
     write_predictions(folder / "predict", model, examples, 6)
     (folder / "metrics.json").write_text(metrics_json(found))

@@ -1,4 +1,4 @@
-"""Figures of one model: against scikit-learn and statsmodels, by hand, and at the edges."""
+"""Figures of one model: against scikit-learn, by hand, and at the edges."""
 
 import math
 import subprocess
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import precision_recall_fscore_support
-from statsmodels.stats.proportion import proportion_confint
 
 from softmax_regression.artifacts.model import cross_entropy
 from softmax_regression.artifacts.outcome import Epoch
@@ -104,24 +103,6 @@ def test_per_class_by_hand() -> None:
     np.testing.assert_allclose(found.f1, [2 / 3, 8 / 11], rtol=ROUNDING)
     np.testing.assert_array_equal(found.support, [4, 6])
     np.testing.assert_array_equal(found.hits, [3, 4])
-
-
-@pytest.mark.parametrize(("correct", "n"), [(0, 12), (1, 12), (12, 12), (8350, 10_000), (1, 1)])
-def test_wilson_interval_matches_statsmodels(correct: int, n: int) -> None:
-    """Wilson's interval equals statsmodels', stays in [0, 1] and holds the accuracy."""
-    found = metrics.wilson_interval(correct, n)
-    wanted = proportion_confint(correct, n, 0.05, method="wilson")
-    # Absolute, for the end at 0: statsmodels leaves a rounding error of 1e-17 there.
-    np.testing.assert_allclose(found, wanted, rtol=ROUNDING, atol=1e-15)
-    assert 0 <= found.low <= correct / n <= found.high <= 1
-
-
-def test_wilson_interval_by_hand() -> None:
-    """One right of one: the 95% interval is 1/(1 + z^2) to 1, with z = 1.959964."""
-    found = metrics.wilson_interval(1, 1)
-    # z has seven digits.
-    assert found.low == pytest.approx(1 / (1 + 1.959964**2), rel=1e-6)
-    assert found.high == 1.0
 
 
 def test_reliability_by_hand() -> None:

@@ -27,7 +27,7 @@ def test_the_books_run_lies_in_the_bands() -> None:
     assert report.inside is True
     assert not report.leak
     assert len(report.words) == 5
-    assert "epoch 10 test accuracy 0.8320: inside the reference band 0.826 to 0.838" in report.words
+    assert "epoch 10 test accuracy 0.8320: inside the reference band 0.805 to 0.838" in report.words
 
 
 def test_the_books_recipe_is_that_of_params_yaml() -> None:
@@ -46,7 +46,7 @@ def test_figures_outside_the_bands_are_named() -> None:
     assert "epoch 10 test accuracy 0.8000: below" in words
 
 
-@pytest.mark.parametrize("edge", [0.826, 0.838])
+@pytest.mark.parametrize("edge", [0.805, 0.838])
 def test_the_ends_of_a_band_are_inside(edge: float) -> None:
     """A band includes both its ends."""
     assert reference_bands(BOOK_RECIPE, BOOK_RUN, edge).inside is True
@@ -57,8 +57,8 @@ def test_another_number_of_epochs_has_the_first_epochs_bands_only() -> None:
     report = reference_bands(BOOK_RECIPE, history((0.788, 0.748)), 0.75)
     assert report.inside is True
     assert report.words == (
-        "epoch 1 train loss 0.7880: inside the reference band 0.785 to 0.791",
-        "epoch 1 train accuracy 0.7480: inside the reference band 0.745 to 0.750",
+        "epoch 1 train loss 0.7880: inside the reference band 0.781 to 0.791",
+        "epoch 1 train accuracy 0.7480: inside the reference band 0.744 to 0.753",
     )
 
 

@@ -18,10 +18,11 @@ from filled_project import (
     add_run,
     filled_project,
 )
-from scratch_project import commit, git, write_lock
+from scratch_project import ROOT, commit, git, write_lock
 
-from softmax_regression.lineage.naming import best_run, find_record, resolve, resolve_all, state_named
+from softmax_regression.lineage.naming import find_record, resolve, resolve_all, state_named
 from softmax_regression.lineage.states import State, at
+from softmax_regression.params import load_params
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -48,10 +49,17 @@ def keep_as_experiment(root: Path, name: str) -> None:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with runs. Committed: seed 1. In the workspace: seed 2. DVC's experiments: `wavy-cats` and `bare-dogs`.
 
-    The run of wavy-cats is tagged with that name, the run of bare-dogs with none, as where experiments share a run.
+    The run of wavy-cats is tagged with that name, the run of bare-dogs with none, as where experiments share a run. The
+    first is the champion's.
     """
     root = filled_project(tmp_path_factory.mktemp("naming"))
     store = RunStore.open(root)
+    shutil.copy(ROOT / "params.yaml", root)
+    model = load_params(root / "params.yaml").registry.model
+    run_id = next(run.run_id for run in store.runs() if run.name == RATE_05)
+    store.mlflow.create_registered_model(model)
+    store.mlflow.create_model_version(model, "nowhere", run_id)
+    store.mlflow.set_registered_model_alias(model, "champion", "1")
     commit(root)
     for name, run in {"wavy-cats": RATE_05, "bare-dogs": RATE_09}.items():
         use_outputs_of(root, store, run)
@@ -79,12 +87,6 @@ def record(run_id: str, name: str = "", status: str = "FINISHED", **tags: str) -
     return RunRecord(run_id, name or run_id, status, 0, None, {}, {}, dotted)
 
 
-def measured(name: str, live: str = "true", data: str = "d", **metrics: float) -> RunRecord:
-    """Return a finished run with these metrics; '__' in their names stands for the slash."""
-    figures = {key.replace("__", "/"): value for key, value in metrics.items()}
-    return RunRecord(name, name, "FINISHED", 0, 0, {"data.name": data}, figures, {"experiment.live": live})
-
-
 WORDS = {
     "workspace": SEED_2,
     "HEAD": SEED_1,
@@ -94,6 +96,7 @@ WORDS = {
     "best": RATE_09,
     "wavy-cats": RATE_05,
     "bare-dogs": RATE_09,
+    "champion": RATE_05,
     RATE_05: RATE_05,
     "id": SEED_1,
     "short id": SEED_1,
@@ -124,6 +127,7 @@ def test_how_a_run_was_found_is_said_where_the_word_is_not_its_name(store: RunSt
     """A state and best are explained in a sentence; a name needs none."""
     found = resolve_all(store, root, ["workspace", "HEAD", "best", RATE_05])
     assert [run.record.name for run in found] == [SEED_2, SEED_1, RATE_09, RATE_05]
+    assert resolve(store, root, "champion").how == f"champion is {RATE_05}, version 1 of softmax-regression"
     assert [run.how for run in found[:2]] == [f"workspace is {SEED_2}", f"HEAD is {SEED_1}"]
     assert found[2].how.startswith(f"best is {RATE_09}: ")
     assert found[3].how == ""
@@ -220,6 +224,17 @@ def test_one_run_under_two_names_is_refused(store: RunStore, root: Path) -> None
         resolve_all(store, root, ["wavy-cats", "wavy-cats"])
 
 
+def test_best_is_a_run_that_can_be_compared_here(copy: tuple[RunStore, Path]) -> None:
+    """A run without predictions but with a model can be evaluated where the prepared data are its own, else not."""
+    store, root = copy
+    add_run(store, (), optimizer__learning_rate=0.95, evaluated=False, tags={"outputs.train": "1.dir"})
+    assert resolve(store, root, "best").record.name == RATE_09.replace("0.9", "0.95")
+    (root / "data/prepared/report.json").unlink()
+    found = resolve_all(store, root, [RATE_01, "best"])[1]
+    assert found.record.name == RATE_09
+    assert "small lr0.95 b10 e3 has the lowest training loss, 0.0500 (one seed), but no run with" in found.how
+
+
 def test_best_is_sought_on_the_data_of_the_other_runs(store: RunStore, root: Path) -> None:
     """Beside a run of one data set, best is of that data set; here by training loss, so not the best on the test."""
     _, best = resolve_all(store, root, [RATE_01, "best"])
@@ -276,7 +291,7 @@ def test_a_run_of_version_0_1_is_named_like_any_other(copy: tuple[RunStore, Path
     """Its key, which contains its code, its id and its name lead to it; so do outputs that it left."""
     store, root = copy
     key = add_old_run(store, range(30), train__seed=7)
-    run = next(run for run in store.runs() if run.key == key)
+    run = next(run for run in store.settled_runs() if run.key == key)
     assert run.name == "small lr0.1 b10 e3 s7"
     for ref in (run.name, run.run_id, run.run_id[:8], key, key[:6]):
         assert resolve(store, root, ref).record == run
@@ -284,35 +299,3 @@ def test_a_run_of_version_0_1_is_named_like_any_other(copy: tuple[RunStore, Path
     assert resolve(store, root, "workspace").record == run
     assert state_named(store, root, "workspace").experiment.key == key
     assert state_named(store, root, run.name).name == "workspace"
-
-
-def test_best_goes_by_the_validation_images_where_there_are_any() -> None:
-    """Validation accuracy decides among the runs that have it, whatever the test set or the training loss say."""
-    runs = [
-        measured("a", final__validation_accuracy=0.8, final__test_accuracy=0.7, final__train_loss=0.5),
-        measured("b", final__validation_accuracy=0.9, final__test_accuracy=0.6, final__train_loss=0.6),
-        measured("c", final__test_accuracy=0.95, final__train_loss=0.1),
-        measured("d", live="false", final__validation_accuracy=0.99),
-        measured("e", final__validation_accuracy=float("nan")),
-    ]
-    best, how = best_run(runs)
-    assert best.name == "b"
-    assert how == (
-        "best is b: the highest validation accuracy, 0.9000, of the 2 live runs on d that held images out "
-        "(of the 4 live runs 2 held none out); the test images were not used"
-    )
-
-
-def test_best_without_validation_images_goes_by_the_training_loss_and_says_so() -> None:
-    """The test accuracy is not used even where there is nothing better; a loss that is no number cannot win."""
-    runs = [
-        measured("a", final__test_accuracy=0.9, final__train_loss=0.5),
-        measured("b", final__test_accuracy=0.7, final__train_loss=0.4),
-        measured("c", final__train_loss=float("nan")),
-    ]
-    best, how = best_run(runs)
-    assert best.name == "b"
-    assert "the lowest training loss, 0.4000, of the 2 live runs on d" in how
-    assert "a weak guide" in how
-    with pytest.raises(ValueError, match=r"best: no run on these data has finished; run `dvc repro`"):
-        best_run([measured("d", live="false", final__train_loss=0.1)])

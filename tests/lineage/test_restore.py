@@ -51,12 +51,13 @@ def cut_off(experiment: Experiment) -> str:
 
 
 def test_a_run_starts_with_where_it_comes_from(store: RunStore, experiment: Experiment) -> None:
-    """Params, origin, the difference of the code, params.yaml; DVC's name of the experiment is part of the run's."""
+    """Params, configuration, origin, diff of the code, params.yaml; the name of DVC's experiment is part of its own."""
     origin = Origin({"git.commit": "abc", "dvc.exp.name": "wavy-cats"}, diff="+x\n", params="a: 1\n")
     run = start(store, experiment, origin)
     found = store.existing(run.run_id)
     assert found.name == "small lr0.1 b256 e2 s0 [wavy-cats]"
     assert found.config_key == config_key(experiment)
+    assert found.configuration == experiment.configuration
     assert found.tags.items() >= {"git.commit": "abc", "data": "small"}.items()
     assert set(store.artifacts(run.run_id)) == {"code.diff", "params.yaml"}
 

@@ -22,6 +22,7 @@ from softmax_regression.lineage.restore import RESTORE_LOCK
 from softmax_regression.lineage.sync import NOTHING_TO_DO, lacking, sync
 from softmax_regression.tracking import processes, stage_logs
 from softmax_regression.tracking.database import exclusive
+from softmax_regression.tracking.record import CONFIGURATION
 from softmax_regression.tracking.run_store import RunStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # MLflow's own
@@ -197,6 +198,17 @@ def test_a_repetition_takes_the_place_of_a_deleted_run(project: Path) -> None:
     assert list(sync(project)) == [f"again #2 ({again.run_id[:8]}): no longer live"]
     assert store.existing(first.run_id).tags["experiment.reproduced"].startswith("1 time, last on 20")
     assert list(sync(project)) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
+
+
+def test_runs_of_an_older_version_get_the_tag_of_their_configuration(project: Path) -> None:
+    """Once, so that nothing reads their files for it again; the digest is that which a new run starts with."""
+    list(sync(project))
+    store = RunStore.open(project)
+    (new,) = store.runs()
+    store.mlflow.delete_tag(new.run_id, CONFIGURATION)
+    list(sync(project))
+    assert store.existing(new.run_id).configuration == new.configuration
+    assert new.configuration
 
 
 def test_a_rebuilt_run_gives_way_to_the_one_it_replaced(project: Path) -> None:

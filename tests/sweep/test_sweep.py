@@ -1,24 +1,24 @@
 """A sweep from plan to winner: runs in MLflow, the table, the patch, the command."""
 
 import csv
-import math
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_data import make_parts, write_folder
 
 from softmax_regression.artifacts.experiment import describe, read_experiment
-from softmax_regression.artifacts.outcome import Epoch, read_trained, write_outcome
+from softmax_regression.artifacts.outcome import read_trained, write_outcome
 from softmax_regression.data.datasets import FOLDER, load
-from softmax_regression.evaluation.evaluation import evaluate, write_evaluation
+from softmax_regression.evaluation.evaluation import evaluate, write_evaluation, write_pictures
 from softmax_regression.files import read_yaml
 from softmax_regression.lineage.restore import record
 from softmax_regression.lineage.training_run import TrainingRun
 from softmax_regression.params import Params, load_params, plain
 from softmax_regression.sweep.plan import Configuration, parse_axis, plan, with_seeds
-from softmax_regression.sweep.replicas import ReplicaOutcome
-from softmax_regression.sweep.sweep import best_yaml, command, rank, run_sweep
+from softmax_regression.sweep.sweep import best_yaml, command, run_sweep
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 from softmax_regression.training.solving import solve
@@ -84,13 +84,43 @@ def test_a_sweep_is_recorded_ranked_and_written(project: Path, tmp_path: Path) -
     failed = next(record for record in children if record.status == "FAILED")
     assert "sums are not exact in epoch 1" in failed.tags["experiment.error"]
     assert failed.key == ""
-    assert {"best.yaml", "table.csv"} <= set(store.artifacts(parent.run_id))
+    assert {"best.yaml", "table.csv", "answers.npz"} <= set(store.artifacts(parent.run_id))
     rows = list(csv.DictReader((project / "reports" / "table.csv").read_text().splitlines()))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["optimizer.learning_rate"] == "0.5"
     assert "sums are not exact" in rows[2]["failure"]
     assert "dvc exp run" in text
     assert "1 of 3 did not stay finite" in text
+    assert "picked as the best of 2, it is expected to be " in text
+
+
+def test_what_is_said_of_the_winner_is_kept_with_the_run(project: Path, tmp_path: Path) -> None:
+    """The printed figures are metrics of the parent and in the first row; answers.npz gives every accuracy back."""
+    text = run_sweep(project, configurations("optimizer.learning_rate=0.1,0.5"), 2, project / "reports")
+    store = RunStore.open(project)
+    parent = next(one for one in store.runs() if "mlflow.parentRunId" not in one.tags)
+    metrics = {name.removeprefix("validation_best/"): value for name, value in parent.metrics.items()}
+    assert metrics.keys() == {"accuracy", "accuracy_low", "accuracy_high", "accuracy_sd", "optimism", "loss"}
+    first, _ = csv.DictReader((project / "reports/table.csv").read_text().splitlines())
+    for name, value in metrics.items():
+        column = name if name == "optimism" else f"validation_{name}"
+        assert float(first[column]) == pytest.approx(value, abs=1e-6)  # six digits in the table
+    assert f"{metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f}" in text
+    assert f"{100 * metrics['optimism']:.2f} points too high" in text
+    file = np.load(store.download(parent.run_id, "answers.npz", tmp_path / "copy"))
+    answers = np.unpackbits(file["answers"], axis=2, count=file["examples"])
+    found = {
+        (str(json.loads(changes)["optimizer.learning_rate"]), str(seed)): answers[i, j].mean()
+        for i, changes in enumerate(file["configurations"])
+        for j, seed in enumerate(file["seeds"])
+    }
+    assert found == {
+        (one.params["optimizer.learning_rate"], one.params["train.seed"]): pytest.approx(
+            one.metrics["final/validation_accuracy"],
+            abs=1e-9,  # the same count of 50
+        )
+        for one in children(project)
+    }
 
 
 def train_stage(root: Path, params: Params) -> RunRecord:
@@ -111,7 +141,8 @@ def train_stage(root: Path, params: Params) -> RunRecord:
         run.complete(write_outcome(train, outcome, experiment, dataset), train)
     trained = read_trained(train)
     found = evaluate(trained, dataset.test, params.evaluate)
-    write_evaluation(output, figures, found, trained.model, dataset.test)
+    write_evaluation(output, found, trained.model.class_names)
+    write_pictures(figures, found.answers, trained.model, dataset.test)
     record(train, output, figures)
     return RunStore.open(root).existing(run.run.run_id)
 
@@ -147,6 +178,8 @@ def test_a_sweep_repeats_what_the_pipeline_has_trained(project: Path) -> None:
     stage = train_stage(project, grid[0].params)
     assert stage.live
     first = run_sweep(project, grid, 1, project / "reports")
+    assert "seed noise: unknown with one seed" in first
+    assert not any("accuracy_sd" in name for one in RunStore.open(project).runs() for name in one.metrics)
     assert run_sweep(project, grid, 1, project / "reports") == first
     live = {one.params["optimizer.learning_rate"]: one for one in RunStore.open(project).runs() if one.live and one.key}
     assert live["0.1"].run_id == stage.run_id
@@ -178,27 +211,6 @@ def test_with_another_data_set_nothing_is_begun(project: Path) -> None:
     with pytest.raises(ValueError, match="holds small, not mnist; run `dvc repro download`"):
         run_sweep(project, configurations("train.seed=1", data="mnist"), 1, project / "reports")
     assert set(project.rglob("*")) == before
-
-
-def outcome(accuracy: float, loss: float, failure: str | None = None) -> ReplicaOutcome:
-    """Return an outcome of one epoch."""
-    return ReplicaOutcome([Epoch(1, 0.5, 0.5, loss, accuracy, 0.1)], failure)
-
-
-def test_the_ranking_is_by_mean_accuracy_then_loss_and_never_takes_a_failed_one() -> None:
-    """One failed seed rules a configuration out; of equal accuracies the lower loss wins; sd is that of the seeds."""
-    params: Params = load_params(ROOT / "params.yaml")
-    figures = {
-        "failed": [outcome(0.99, 0.1), outcome(0.99, 0.1, "the loss is not finite")],
-        "second": [outcome(0.8, 0.6), outcome(0.82, 0.6)],
-        "first": [outcome(0.79, 0.5), outcome(0.83, 0.5)],
-        "third": [outcome(0.9, 0.2), outcome(0.6, 0.2)],
-    }
-    trained = [(Configuration(params, {"k": key}), one) for key, seeds in figures.items() for one in seeds]
-    ranking = rank(trained)
-    assert [one.changes["k"] for one in ranking] == ["first", "second", "third", "failed"]
-    assert ranking[0].accuracy == pytest.approx(0.81)
-    assert ranking[0].deviation == pytest.approx(math.sqrt(2) * 0.02)
 
 
 def test_the_patch_leaves_out_how_it_was_chosen() -> None:

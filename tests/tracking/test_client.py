@@ -25,6 +25,7 @@ from softmax_regression.tracking import processes, ui
 from softmax_regression.tracking.client import Client, ModelParts, serve_ui
 from softmax_regression.tracking.connection import StoreUnavailableError
 from softmax_regression.tracking.record import ATTEMPT, CONFIG
+from softmax_regression.tracking.registry import Registry
 from softmax_regression.tracking.run_store import RunStore
 
 SECRET = "open-sesame"
@@ -346,6 +347,33 @@ def test_a_model_is_created_once(store: RunStore, tmp_path: Path, monkeypatch: p
     assert [output.model_id for output in store.mlflow.get_run(run.run_id).outputs.model_outputs] == [model.model_id]
 
 
+def test_a_model_is_asked_as_a_server_asks_it(store: RunStore, tmp_path: Path) -> None:
+    """It answers what fits its signature; other examples are the caller's fault; damaged files are named."""
+    run = store.start_run("a", "c", {})
+    assert store.model_of(run.run_id) is None
+    run.log_model(small_model(tmp_path))
+    model = store.model_of(run.run_id)
+    assert model is not None
+    np.testing.assert_array_equal(store.model_answers(model, np.ones((5, 2, 2), np.float32)), np.full((5, 3), 4.0))
+    with pytest.raises(ValueError, match="MLflow does not take this: Failed to enforce schema"):
+        store.model_answers(model, np.ones((5, 2, 3), np.float32))
+    (weights,) = Path(model.artifact_location).rglob("*.safetensors")
+    weights.write_bytes(b"damaged")
+    with pytest.raises(RuntimeError, match=f"the MLflow model {model.model_id} cannot be loaded: .*header"):
+        store.model_answers(model, np.ones((5, 2, 2), np.float32))
+    store.mlflow.delete_logged_model(model.model_id)
+    assert store.model_of(run.run_id) is None
+
+
+def test_comparisons_on_a_test_set_are_counted_once_each(store: RunStore, root: Path) -> None:
+    """By pair, whichever comes first and whoever judges it; the training data do not matter, other test data do."""
+    data = {"test-images": "1", "test-labels": "2", "train-images": "3"}
+    assert store.count_comparison(data, ["a", "b"]) == 1
+    assert RunStore.open(root).count_comparison(data | {"train-images": "4"}, ["b", "a"]) == 1
+    assert store.count_comparison(data, ["a", "c"]) == 2
+    assert store.count_comparison(data | {"test-labels": "5"}, ["a", "c"]) == 1
+
+
 def test_no_credential_is_recorded(
     store: RunStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +500,16 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
         assert found is not None
         assert (found.params, found.metrics, found.live) == ({"p": "1"}, {"m": 1.0}, True)
         assert store.download(run.run_id, "folder/a.txt", tmp_path / "out").read_text() == "text"
+        run.log_model(small_model(tmp_path))
+        registry = Registry(store, "clothes")
+        registry.crown(registry.register(run.run_id, {"t": "x"}))
+        assert registry.register(run.run_id, {"t": "y"}).number == "1"
+        champion = registry.champion()
+        assert champion is not None
+        assert (champion.run_id, champion.tags["t"]) == (run.run_id, "y")
+        answers = store.model_answers(store.model_of(run.run_id), np.ones((1, 2, 2), np.float32))
+        np.testing.assert_array_equal(answers, [[4.0, 4.0, 4.0]])
+        assert store.count_comparison({"test-images": "1"}, ["a", "b"]) == 1
         assert not (tmp_path / "client").exists()
 
         run = store.start_run("a", "c", {"p": 1})

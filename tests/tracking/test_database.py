@@ -30,6 +30,7 @@ SCHEMA = """
 CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
 CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
 CREATE TABLE logged_models (model_id TEXT, artifact_location TEXT);
+CREATE TABLE model_versions (version INTEGER, source TEXT, storage_location TEXT);
 CREATE TABLE metrics (value FLOAT);
 CREATE TABLE params (value TEXT);
 CREATE TABLE tags (value TEXT);
@@ -45,16 +46,22 @@ def create(path: Path) -> None:
 
 
 def locations(file: Path) -> list[str]:
-    """Return all recorded locations: experiments', runs', models'."""
-    query = "SELECT artifact_location FROM experiments UNION ALL SELECT artifact_uri FROM runs"
+    """Return all recorded locations: experiments', runs', models', and both of the registered versions'."""
+    columns = (
+        "artifact_location FROM experiments",
+        "artifact_uri FROM runs",
+        "artifact_location FROM logged_models",
+        "source FROM model_versions",
+        "storage_location FROM model_versions",
+    )
+    query = " UNION ALL ".join(f"SELECT {column}" for column in columns)
     with closing(sqlite3.connect(file)) as connection:
-        rows = connection.execute(f"{query} UNION ALL SELECT artifact_location FROM logged_models").fetchall()
-    return [row[0] for row in rows]
+        return [location for (location,) in connection.execute(query)]
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A store with an experiment, a run that has a file, and a model, in the folder `old`."""
+    """A store with an experiment, a run that has a file, and a model that is registered, in the folder `old`."""
     path = tmp_path / "old" / "mlflow.db"
     files = path.parent / "mlruns" / "1" / "r1" / "artifacts"
     files.mkdir(parents=True)
@@ -64,7 +71,9 @@ def file(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO experiments VALUES (1, ?)", (f"{root}/1",))
         connection.execute("INSERT INTO runs VALUES ('r1', ?)", (f"{root}/1/r1/artifacts",))
-        connection.execute("INSERT INTO logged_models VALUES ('m1', ?)", (f"{root}/1/models/m1/artifacts",))
+        model = f"{root}/1/models/m1/artifacts"
+        connection.execute("INSERT INTO logged_models VALUES ('m1', ?)", (model,))
+        connection.execute("INSERT INTO model_versions VALUES (1, ?, ?)", (model, model))
     return path
 
 
@@ -179,12 +188,12 @@ def test_a_store_in_its_place_is_not_changed(file: Path) -> None:
 
 
 def test_a_moved_store_points_to_its_new_place(file: Path, tmp_path: Path) -> None:
-    """All three kinds of location follow the folder, once."""
+    """All kinds of location follow the folder, once."""
     new = tmp_path / "it's new" / "mlflow.db"
     file.parent.rename(new.parent)
     root = new.parent / "mlruns"
     relocate(new)
-    assert locations(new) == [f"{root}/1", f"{root}/1/r1/artifacts", f"{root}/1/models/m1/artifacts"]
+    assert locations(new) == [f"{root}/1", f"{root}/1/r1/artifacts", *[f"{root}/1/models/m1/artifacts"] * 3]
     before = new.read_bytes()
     relocate(new)
     assert new.read_bytes() == before
@@ -206,7 +215,7 @@ def test_files_that_stayed_behind_are_still_found(file: Path, tmp_path: Path) ->
     copy.parent.mkdir()
     shutil.copy(file, copy)
     relocate(copy)
-    experiment, run, _ = locations(copy)
+    experiment, run, *_ = locations(copy)
     assert experiment == f"{copy.parent}/mlruns/1"
     assert run == f"{file.parent}/mlruns/1/r1/artifacts"
 

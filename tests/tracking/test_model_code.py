@@ -30,6 +30,8 @@ from softmax_regression.download.packing import pack
 from softmax_regression.download.raw import Rows
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.client import ModelParts
+from softmax_regression.tracking.registry import Registry
+from softmax_regression.tracking.run_store import RunStore
 
 NAMES = ("T-shirt/top", "class", "Bag")  # one of them is also the name of a column
 SHAPE = (4, 3)
@@ -350,8 +352,8 @@ def test_mlflow_predict_runs_in_a_bare_environment(image_model: Path, tmp_path: 
 
 
 @contextmanager
-def served(model: Path) -> Iterator[str]:
-    """Yield the address of `mlflow models serve`, started on a free port of this machine."""
+def served(model: Path | str, project: Path | None = None) -> Iterator[str]:
+    """Yield the address of `mlflow models serve`, started on a free port of this machine, in the folder `project`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -360,7 +362,7 @@ def served(model: Path) -> Iterator[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where uvicorn is
     process = subprocess.Popen(
         command,
-        cwd=model.parent,
+        cwd=project or Path(model).parent,
         env=os.environ | {"PATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -515,3 +517,18 @@ def test_a_server_of_pictures_in_colour_answers_them(colour_model: Path) -> None
         wanted = load(colour_model).predict(pictures).to_dict(orient="records")
         assert (status, json.loads(body)["predictions"]) == (200, wanted)
         assert post(server, pictures[..., 0].tolist())[0] == 400
+
+
+@pytest.mark.slow
+def test_a_server_of_the_champion_answers(store: RunStore, root: Path, tmp_path: Path) -> None:
+    """`-m models:/NAME@champion` serves the champion's model where it is asked for in the project."""
+    save(tmp_path)  # the files of a model beside the MLflow model
+    run = store.start_run("a", "c", {})
+    stage_logs._log_model(run, tmp_path)
+    assert run.finish(), run.lost
+    registry = Registry(store, "clothes")
+    registry.crown(registry.register(run.run_id, {}))
+    with served(registry.uri, root) as server:
+        status, body = post(server, IMAGES.tolist())
+    wanted = load(tmp_path / "model").predict(IMAGES).to_dict(orient="records")
+    assert (status, json.loads(body)["predictions"]) == (200, wanted)

@@ -15,10 +15,17 @@ def record(status: str = "FINISHED", **tags: str) -> RunRecord:
 
 def test_tags_have_names_of_their_own() -> None:
     """What the tags say can be read by name; a run that is no experiment has empty keys and is a first attempt."""
-    full = record(experiment_config="c", experiment_key="k", experiment_attempt="3", dvc_exp_name="wavy-cats")
-    assert (full.config_key, full.key, full.attempt, full.dvc_experiment) == ("c", "k", 3, "wavy-cats")
+    full = record(
+        experiment_config="c",
+        experiment_key="k",
+        experiment_configuration="s",
+        experiment_attempt="3",
+        dvc_exp_name="wavy-cats",
+    )
+    assert (full.config_key, full.key, full.configuration) == ("c", "k", "s")
+    assert (full.attempt, full.dvc_experiment) == (3, "wavy-cats")
     bare = record()
-    assert (bare.config_key, bare.key, bare.attempt, bare.dvc_experiment) == ("", "", 1, "")
+    assert (bare.config_key, bare.key, bare.configuration, bare.attempt, bare.dvc_experiment) == ("", "", "", 1, "")
 
 
 def test_a_run_is_live_only_when_it_has_finished() -> None:

@@ -16,8 +16,18 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from softmax_regression.artifacts.experiment import SEED, Experiment
 from softmax_regression.tracking import database, processes
-from softmax_regression.tracking.record import CONFIG, KEY, KILLED, LIVE, REPRODUCED, REPRODUCES, RunRecord
+from softmax_regression.tracking.record import (
+    CONFIG,
+    CONFIGURATION,
+    KEY,
+    KILLED,
+    LIVE,
+    REPRODUCED,
+    REPRODUCES,
+    RunRecord,
+)
 from softmax_regression.tracking.run_store import RunStore
 
 MINUTE = 60_000  # ms
@@ -279,6 +289,20 @@ def test_attempts_are_numbered_and_the_first_stays_live(store: RunStore) -> None
     assert store.existing(third.run_id).tags[REPRODUCES] == first.run_id
     assert str(store.existing(third.run_id)).endswith("a repetition)")
     assert store.find("k2") is None
+
+
+def test_a_run_of_an_older_version_has_the_configuration_of_its_file(store: RunStore) -> None:
+    """Readers are told it and nothing is written; a run that has the tag, no file or a damaged one stays as it is."""
+    experiment = Experiment({"a": 1, SEED: 5}, {"images": "d"}, model="m")
+    texts = {"old": experiment.to_json(), "tagged": experiment.to_json(), "without": "", "damaged": "{"}
+    for name, text in texts.items():
+        run = store.start_run(name, name, {}, {CONFIGURATION: "its own"} if name == "tagged" else {})
+        if text:
+            run.log_text(text, "experiment.json")
+        run.finish(key=name)
+    expected = {"old": experiment.configuration, "tagged": "its own", "without": "", "damaged": ""}
+    assert {run.name: run.configuration for run in store.settled_runs()} == expected
+    assert {run.name: run.configuration for run in store.runs()} == expected | {"old": ""}
 
 
 def test_other_weights_become_live_only_when_their_run_has_finished(store: RunStore) -> None:

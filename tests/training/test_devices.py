@@ -74,14 +74,14 @@ def test_wide_examples_are_measured_in_smaller_blocks(num_features: int, num_cla
 
 def test_threads_are_for_large_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 256 x 784 with 10 classes are one thread's; of 256 x 512 with 100 classes, all of them."""
-    monkeypatch.setattr(devices, "_cores", lambda: 3)
+    monkeypatch.setattr(devices, "cores", lambda: 3)
     found = [devices.threads_for(number) for number in (1, 256 * 784 * 10, 256 * 512 * 100)]
     assert found == [1, 1, 3]
 
 
 def test_threads_are_taken_where_they_are_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large product gets all threads if a trial is quicker with them, else one; a small one is not tried."""
-    monkeypatch.setattr(devices, "_cores", lambda: 3)
+    monkeypatch.setattr(devices, "cores", lambda: 3)
     threads = torch.get_num_threads()
     try:
         for seconds, wanted in (({1: 2.0, 3: 1.0}, 3), ({1: 1.0, 3: 2.0}, 1)):

@@ -84,13 +84,17 @@ def describe(
         del params["model.implementation"]  # of a step of SGD
     elif model.implementation == "exact":
         del params["train.device"]  # the same bits on every one
-    params |= report.get("settings", {})
+    return Experiment(params | report.get("settings", {}), data_digests(report))
+
+
+def data_digests(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return what an experiment says of its data: digests by file, and of how the stored integers are to be read."""
     digests = {part: facts["sha256"] for part, facts in report["files"].items()}
     if isinstance(report["scale"], list):  # packed features: the same integers may stand for others
         digests["scale"] = digest(json.dumps(report["scale"]))
     if report["standardise"]:
         digests["standardise"] = digest(json.dumps(report["standardise"]))
-    return Experiment(params, digests)
+    return digests
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:

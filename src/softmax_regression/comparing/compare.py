@@ -1,26 +1,38 @@
 """Gathering runs and judging them.
 
-Two questions are kept apart (see statistics.py): do these trained models differ on images like these, and is the
-configuration better? For the second the seeds of each configuration are gathered from the store.
-Shapes: N test examples, K classes, S seeds.
+Two questions are kept apart: do these trained models differ on images like these (statistics/models.py), and is the
+configuration better, whatever the seed (statistics/seeds.py)? For the second the seeds of each configuration are
+gathered from the store and, when it is asked, the missing ones trained. Shapes: N test examples, K classes, S seeds.
 """
 
 import string
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.comparing.comparison import ComparedRun, Comparison, Configuration, disagreement, hints
+from softmax_regression.comparing.comparison import (
+    ComparedRun,
+    Comparison,
+    Configuration,
+    disagreement,
+    hints,
+    seed_ranges,
+)
+from softmax_regression.comparing.measured import measure
+from softmax_regression.comparing.more_seeds import MOST_SEEDS, add_seeds, offer
 from softmax_regression.comparing.run_files import RunFiles
-from softmax_regression.comparing.seeds import by_configuration, name_without_seed, noise_between_seeds, seed_of
-from softmax_regression.comparing.statistics import compare_all_configurations, compare_all_models
 from softmax_regression.data import npy
 from softmax_regression.data.datasets import FOLDER, read_report
 from softmax_regression.lineage.naming import resolve_all
+from softmax_regression.params import load_params
+from softmax_regression.statistics.models import compare_all_models
+from softmax_regression.statistics.seeds import ConfigurationComparison, compare_all_configurations
+from softmax_regression.tracking.configurations import by_configuration, name_without_seed, seed_of
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -28,24 +40,31 @@ LETTERS = string.ascii_uppercase
 Content = TypeVar("Content")
 
 
-def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
+def compare(store: RunStore, root: Path, refs: Sequence[str], seeds: int | None = None) -> Comparison:
     """Gather the runs that `refs` name (see `naming.resolve_all`), with the other seeds of each, and judge them.
 
-    A seed counts for a configuration if its params but train.seed and its data are the same. `root` is the project,
-    where the workspace's outputs and the test images are. Raises ValueError for fewer than 2 or more than 26 runs,
-    unknown ones, different data sets, different test examples, and runs that have not been evaluated.
+    A seed counts for a configuration if its params but train.seed and its data are the same. With `seeds`, those of so
+    many that a configuration lacks are trained, or measured where a run has its model, and recorded; see more_seeds.py.
+    `root` is the project, where the workspace's outputs and the test examples are: a run that was named and holds no
+    test predictions is measured on these. Raises ValueError for fewer than 2 or more than 26 runs, unknown ones,
+    different data sets, different test examples, and runs that cannot be measured or trained here.
     """
     if not 2 <= len(refs) <= len(LETTERS):
         raise ValueError(f"a comparison takes 2 to {len(LETTERS)} runs, found {len(refs)}; name them after `compare`")
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise ValueError(f"--seeds must be 1 to {MOST_SEEDS}, found {seeds}")
     chosen = resolve_all(store, root, refs)
+    notes = [run.how for run in chosen if run.how]
     with tempfile.TemporaryDirectory() as folder:
         files = RunFiles(store, Path(folder))
+        for run in chosen:
+            if files.predictions(run.record) is None:
+                notes.append(_measured(store, root, run.record))
         runs = _read_runs([run.record for run in chosen], files)
-        # The compared runs come first, so that they count for their seeds.
-        live = [record for record in store.settled_runs() if record.live]
-        groups = by_configuration([*(run.record for run in runs), *live], files)
-        configurations = _configurations(runs, groups, files)
-        noise = noise_between_seeds(groups, runs[0].experiment.data, files)
+        configurations = _configurations(store, runs, files)
+        if seeds:
+            notes += add_seeds(store, root, configurations, seeds)
+            configurations = _configurations(store, runs, files)
         facts = _held(files.model_facts(runs[0].record), "model.json", runs[0].record)
     data, class_names = str(runs[0].experiment.params.get("data.name")), tuple(facts["class_names"])
     is_image = len(facts["example_shape"]) > 1
@@ -53,6 +72,8 @@ def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
     if is_image and not isinstance(facts["scale"], list):  # a list: of reals, packed
         images, no_images = read_test_images(root / FOLDER, data, runs[0].predictions.labels, float(facts["scale"]))
     family = len(class_names) * (len(runs) - 1)
+    tests = compare_all_configurations({found.name: found.by_seed for found in configurations})
+    _count(store, runs, configurations, tests)
     return Comparison(
         data=data,
         noun="images" if is_image else "examples",
@@ -60,12 +81,12 @@ def compare(store: RunStore, root: Path, refs: Sequence[str]) -> Comparison:
         runs=runs,
         models=compare_all_models({run.name: run.predictions.correct for run in runs}),
         configurations=configurations,
-        configuration_tests=compare_all_configurations({found.name: found.correct for found in configurations}),
-        seed_noise=noise,
+        configuration_tests=tests,
+        offer=offer(root, configurations, min((len(test.seeds) for test in tests), default=0)) if tests else None,
         disagreements=tuple(disagreement(runs[0], run, len(class_names), family=family) for run in runs[1:]),
         images=images,
         no_images=no_images,
-        notes=tuple(run.how for run in chosen if run.how),
+        notes=tuple(notes),
     )
 
 
@@ -122,9 +143,22 @@ def _held(content: Content | None, name: str, record: RunRecord) -> Content:
     return content
 
 
-def _configurations(
-    runs: Sequence[ComparedRun], groups: Sequence[Sequence[RunRecord]], files: RunFiles
-) -> tuple[Configuration, ...]:
+def _measured(store: RunStore, root: Path, record: RunRecord) -> str:
+    """Measure a run that holds no test predictions; return a line on it."""
+    try:
+        measure(store, root, record, load_params(root / "params.yaml").evaluate)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"the run {record} holds no test predictions, so it cannot be compared: `dvc repro` or `softmax-regression "
+            f"sync` completes it if DVC has its outputs; it cannot be measured here: {error}"
+        ) from error
+    return f"{record.name} held no test predictions: it was measured now"
+
+
+def _configurations(store: RunStore, runs: Sequence[ComparedRun], files: RunFiles) -> tuple[Configuration, ...]:
+    """Gather the seeds of the runs' configurations; a compared run counts for its own seed."""
+    live = [record for record in store.settled_runs() if record.live]
+    groups = by_configuration([*(run.record for run in runs), *live])
     compared: dict[str, list[ComparedRun]] = {}
     for run in runs:
         compared.setdefault(run.experiment.configuration, []).append(run)
@@ -138,18 +172,36 @@ def _configurations(
 def _configuration(
     members: Sequence[ComparedRun], hint: str, seeds: Sequence[RunRecord], files: RunFiles
 ) -> Configuration:
-    correct, untested = {}, []
+    correct, untested, unmeasured = {}, [], {}
     for record in seeds:
         predictions = files.predictions(record)
-        if predictions is None or not np.array_equal(predictions.labels, members[0].predictions.labels):
-            untested.append(seed_of(record))
-        else:
+        if predictions is not None and np.array_equal(predictions.labels, members[0].predictions.labels):
             correct[seed_of(record)] = predictions.correct
-    numbers = f"seed{'s' if len(untested) > 1 else ''} {', '.join(untested)}"
+            continue
+        untested.append(seed_of(record))
+        if predictions is None:
+            unmeasured[seed_of(record)] = record
+    numbers = f"seed{'s' if len(untested) > 1 else ''} {seed_ranges(untested)}"
     return Configuration(
         letters="=".join(run.letter for run in members),
         hint=hint,
         seeds=tuple(correct),
         correct=np.stack(list(correct.values())),
+        experiment=members[0].experiment,
+        unmeasured=unmeasured,
         note=f"{numbers} not counted: no predictions on these test examples in the store" if untested else "",
     )
+
+
+def _count(
+    store: RunStore,
+    runs: Sequence[ComparedRun],
+    configurations: Sequence[Configuration],
+    tests: Sequence[ConfigurationComparison],
+) -> None:
+    """Note which pairs were judged on these test examples: the more there are, the less a verdict on them is worth."""
+    keys = {found.name: found.experiment.configuration for found in configurations}
+    with suppress(RuntimeError):  # a store that cannot be written is no reason not to answer
+        for test in tests:
+            if test.these.p_value is not None:
+                store.count_comparison(runs[0].experiment.data, [keys[name] for name in test.names])

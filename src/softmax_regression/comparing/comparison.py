@@ -1,10 +1,10 @@
 """What a comparison of runs knows, as data: the runs, their configurations, the tests, and where they disagree.
 
-compare.py fills it; verdicts.py, rows.py, text.py and page.py show it.
+compare.py fills it; sentences.py, verdicts.py, rows.py, text.py and page.py show it.
 Shapes: N test examples, K classes, S seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,10 @@ import numpy.typing as npt
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.outcome import History
 from softmax_regression.comparing.run_files import Predictions
-from softmax_regression.comparing.statistics import (
-    ConfigurationComparison,
-    ModelComparison,
-    SeedNoise,
-    compare_models,
-)
-from softmax_regression.evaluation.metrics import Interval, wilson_interval
 from softmax_regression.params import plain
+from softmax_regression.statistics.intervals import Interval, wilson_interval
+from softmax_regression.statistics.models import ModelComparison, compare_models
+from softmax_regression.statistics.seeds import ConfigurationComparison
 from softmax_regression.tracking.record import RunRecord
 
 _LONGEST_HINT = 40
@@ -62,19 +58,27 @@ class ComparedRun:
 class Configuration:
     """A configuration and its `seeds` (S,); `correct` (S, N) bool.
 
-    `letters` are those of the compared runs of it; `note` says which seeds do not count and why, if any.
+    `letters` are those of the compared runs of it, `experiment` is of the first of them; `unmeasured` are its runs, by
+    seed, that hold no test predictions, and `note` says which seeds do not count and why, if any.
     """
 
     letters: str
     hint: str
     seeds: tuple[str, ...]
     correct: npt.NDArray[np.bool_]
+    experiment: Experiment
+    unmeasured: Mapping[str, RunRecord]
     note: str
 
     @property
     def name(self) -> str:
         """What sentences call it; 'A=C (lr0.1)' where two of the runs are of this configuration."""
         return _called(self.letters, self.hint)
+
+    @property
+    def by_seed(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """What each seed has right, (N,) bool."""
+        return dict(zip(self.seeds, self.correct, strict=True))
 
     @property
     def accuracies(self) -> npt.NDArray[np.float64]:
@@ -112,13 +116,23 @@ class Disagreement:
         return np.stack([np.bincount(labels[kind], minlength=len(self.classes)) for kind in self.kinds], axis=1)
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What `--seeds` could add: so many `seeds` of each take `runs` to train and `unmeasured` ones, in `seconds`."""
+
+    seeds: int
+    runs: int
+    unmeasured: int
+    seconds: float
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """All that is known about the compared runs. `images` (N, H, W) or, in colour, (N, H, W, 3) uint8, or None
     and `no_images` says why.
 
     `noun` is what the test examples are called: images, or examples. `disagreements` are of the first run with each of
-    the others. `notes` say how runs were found.
+    the others. `offer` is None where no more seeds can be trained here. `notes` say how runs were found.
     """
 
     data: str
@@ -128,7 +142,7 @@ class Comparison:
     models: tuple[ModelComparison, ...]
     configurations: tuple[Configuration, ...]
     configuration_tests: tuple[ConfigurationComparison, ...]
-    seed_noise: SeedNoise | None
+    offer: Offer | None
     disagreements: tuple[Disagreement, ...]
     images: npt.NDArray[np.uint8] | None
     no_images: str
@@ -155,6 +169,23 @@ def disagreement(a: ComparedRun, b: ComparedRun, num_classes: int, *, family: in
         right = a.predictions.correct[own], b.predictions.correct[own]
         classes.append(compare_models(*right, names=(a.letter, b.letter), family=family) if own.any() else None)
     return Disagreement(a, b, tuple(classes))
+
+
+def most_differing(found: Sequence[Disagreement], count: int) -> list[int]:
+    """Return the classes on which most examples differ, `count` at most, in their order."""
+    differ = sum(one.by_class().sum(axis=1) for one in found)
+    return sorted(map(int, np.argsort(-np.asarray(differ), kind="stable")[:count]))
+
+
+def seed_ranges(seeds: Sequence[str]) -> str:
+    """Return seeds in their order, three or more consecutive ones as '0-31'."""
+    found: list[list[str]] = []
+    for seed in seeds:
+        if found and seed.isdecimal() and found[-1][-1].isdecimal() and int(seed) == int(found[-1][-1]) + 1:
+            found[-1].append(seed)
+        else:
+            found.append([seed])
+    return ", ".join(f"{own[0]}-{own[-1]}" if len(own) > 2 else ", ".join(own) for own in found)
 
 
 def hints(names: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """A comparison as one HTML page that stands alone: no network, no script, opened from disk; light and dark.
 
-page.html.jinja lays it out. Curves, confusion matrices and class differences are pictures of plots/; the test images
-are small PNG files with their captions in text, so that they wrap on a telephone and can be read aloud.
+page.html.jinja lays it out. Seeds, curves, confusion matrices and class differences are pictures of plots/; the test
+images are small PNG files with their captions in text, so that they wrap on a telephone and can be read aloud.
 """
 
 import base64
@@ -14,12 +14,14 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.comparing import rows, verdicts
-from softmax_regression.comparing.comparison import ComparedRun, Comparison, Disagreement
+from softmax_regression.comparing import rows, sentences, verdicts
+from softmax_regression.comparing.comparison import ComparedRun, Comparison, Disagreement, most_differing
 from softmax_regression.evaluation.confusion import confused_pairs, confusion
 from softmax_regression.files import write_atomically
-from softmax_regression.plots import curves, quality
+from softmax_regression.plots import curves, quality, seeds
 from softmax_regression.plots.look import CLASSES, svg_bytes
+
+FEW_PAIRS = 3  # up to so many pairs each is shown in full
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:
@@ -39,13 +41,31 @@ def page(comparison: Comparison) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
+        few_pairs=FEW_PAIRS,
+        few_classes=CLASSES,
         rows=rows,
+        sentences=sentences,
         verdicts=verdicts,
+        seeds=_seeds(comparison),
         curves=_curves(comparison.runs),
         confusion=_confusion,
         class_differences=_class_differences,
         examples_by_class=_examples_by_class,
         png=_png,
+    )
+
+
+def _seeds(comparison: Comparison) -> dict[str, Any] | None:
+    """Draw the pairs of configurations that have seeds in common, of many those with the first configuration."""
+    tests, first = comparison.configuration_tests, comparison.configurations[0].name
+    drawn = [test for test in tests if test.seeds and (len(tests) <= FEW_PAIRS or first in test.names)]
+    if not drawn:
+        return None
+    intervals = np.array([test.these.interval or (np.nan, np.nan) for test in drawn])
+    wins = (f"{a} {test.wins[0]}, {b} {test.wins[1]}" for test in drawn for a, b in [test.names])
+    return _picture(
+        seeds.seed_differences([test.names for test in drawn], [test.differences for test in drawn], intervals),
+        f"Differences of test accuracy by seed, in order. Seeds on which each is better: {'; '.join(wins)}.",
     )
 
 
@@ -74,7 +94,7 @@ def _confusion(run: ComparedRun, names: Sequence[str]) -> dict[str, Any]:
 def _class_differences(found: Disagreement, names: Sequence[str]) -> dict[str, Any]:
     """Draw the classes or, where these are too many, those on which most examples differ."""
     a, b = found.a, found.b
-    drawn = np.sort(np.argsort(-found.by_class().sum(axis=1), kind="stable")[:CLASSES]).tolist()
+    drawn = most_differing([found], CLASSES)
     shares = np.array([[run.share_right(k) for k in drawn] for run in (a, b)], dtype=float)
     tests = [found.classes[k] for k in drawn]
     intervals = np.array([test.interval if test else (np.nan, np.nan) for test in tests])

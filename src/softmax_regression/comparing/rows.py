@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from softmax_regression.comparing.comparison import ComparedRun, Comparison, Disagreement
-from softmax_regression.comparing.statistics import LEVEL, PairComparison
-from softmax_regression.evaluation.metrics import Interval
+from softmax_regression.comparing.comparison import ComparedRun, Comparison, Disagreement, seed_ranges
+from softmax_regression.statistics.families import Judgement
+from softmax_regression.statistics.intervals import LEVEL, Interval
+from softmax_regression.statistics.models import ModelComparison
+from softmax_regression.statistics.seeds import ConfigurationComparison
 
 _FIGURES = {"test loss": "final/test_loss", "calibration error": "final/test_ece", "training loss": "final/train_loss"}
 
@@ -21,6 +23,10 @@ class Table(NamedTuple):
         """Return the table of these columns."""
         header, *rows = ([row[i] for i in indices] for row in (self.header, *self.rows))
         return Table(header, rows, "".join(self.align[i] for i in indices))
+
+    def chosen(self, indices: Sequence[int]) -> "Table":
+        """Return the table of these rows."""
+        return self._replace(rows=[self.rows[i] for i in indices])
 
 
 def run_table(comparison: Comparison) -> Table:
@@ -43,16 +49,40 @@ def run_table(comparison: Comparison) -> Table:
     return table if in_dvc else table.columns(*range(len(header) - 1))
 
 
-def pair_table(tests: Sequence[PairComparison]) -> Table:
-    """All pairs: the second run minus the first; where there is no verdict, the interval is over images alone."""
+def model_table(tests: Sequence[ModelComparison]) -> Table:
+    """All pairs of trained models: the second run minus the first."""
     rows = []
     for test in tests:
         a, b = (name.partition(" ")[0] for name in test.names)
-        verdict = {"a better": f"{a} better", "b better": f"{b} better", "not answerable": "no verdict: one seed"}
-        figures = [f"{100 * test.difference:+.2f}", _points(test.interval, 2), p_figure(test.p_adjusted)]
-        rows.append([b, a, *figures, verdict.get(test.verdict, test.verdict)])
-    p = "p (Holm)" if len(tests) > 1 else "p"
-    return Table(["", "minus", "points", "95% interval", p, "verdict"], rows, "llrrrl")
+        figures = [f"{100 * test.difference:+.2f}", _interval(test), p_figure(test.p_adjusted)]
+        rows.append([b, a, *figures, _verdict(test, a, b)])
+    return Table(["", "minus", "points", "95% interval", _p_head(tests), "verdict"], rows, "llrrrl")
+
+
+def seeds_table(tests: Sequence[ConfigurationComparison]) -> Table:
+    """All pairs of configurations by their common seeds: figures on these test examples, verdicts on others, too."""
+    rows = []
+    for test in tests:
+        a, b = (name.partition(" ")[0] for name in test.names)
+        median = "-" if test.median is None else f"{100 * test.median:+.2f}"
+        won = f"{test.wins[1]} of {len(test.seeds)}"
+        figures = [won, median, _interval(test.these), p_figure(test.these.p_adjusted)]
+        rows.append([b, a, *figures, _verdict(test.these, a, b), _verdict(test.like_these, a, b)])
+    head = ["", "minus", "seeds won", "median", "95% interval", _p_head(tests), "on these", "on others"]
+    return Table(head, rows, "llrrrrll")
+
+
+def _verdict(judgement: Judgement, a: str, b: str) -> str:
+    words = {"a better": f"{a} better", "b better": f"{b} better", "no difference shown": "not shown"}
+    return words.get(judgement.verdict, "too few seeds")
+
+
+def _interval(judgement: Judgement) -> str:
+    return "-" if judgement.interval is None else _points(judgement.interval, 2)
+
+
+def _p_head(tests: Sequence[object]) -> str:
+    return "p (Holm)" if len(tests) > 1 else "p"
 
 
 def p_figure(p: float | None) -> str:
@@ -68,8 +98,8 @@ def configuration_table(comparison: Comparison) -> Table:
     rows = []
     for found in comparison.configurations:
         figures = [f"{100 * found.accuracies.mean():.2f}%", "-" if found.sd is None else f"{100 * found.sd:.2f}"]
-        rows.append([found.letters, found.hint or "-", ", ".join(found.seeds), *figures])
-    return Table(["", "configuration", "seeds", "mean accuracy", "sd"], rows, "llwrr")
+        rows.append([found.letters, found.hint or "-", seed_ranges(found.seeds), *figures])
+    return Table(["", "configuration", "seeds", "mean accuracy", "sd, points"], rows, "llwrr")
 
 
 def param_table(comparison: Comparison) -> Table:

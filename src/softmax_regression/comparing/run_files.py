@@ -30,12 +30,12 @@ class Predictions:
 
 
 class RunFiles:
-    """The artifacts of runs, copied into `folder` when asked for, each once. A file that a run lacks is None."""
+    """The artifacts of runs, copied into `folder` when asked for, each once. A file that a run lacks (yet) is None."""
 
     def __init__(self, store: RunStore, folder: Path) -> None:
         self._store = store
         self._folder = folder
-        self._fetched: dict[tuple[str, str], Path | None] = {}
+        self._fetched: dict[tuple[str, str], Path] = {}
 
     def experiment(self, record: RunRecord) -> Experiment | None:
         """Return the run's experiment.json."""
@@ -74,5 +74,5 @@ class RunFiles:
             try:
                 self._fetched[key] = self._store.download(*key, self._folder / record.run_id)
             except FileNotFoundError:
-                self._fetched[key] = None
+                return None
         return self._fetched[key]

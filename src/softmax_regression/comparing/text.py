@@ -1,51 +1,52 @@
 """A comparison as text for a terminal: the verdicts first, then the tables that they rest on."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from softmax_regression.comparing import rows, verdicts
-from softmax_regression.comparing.comparison import Comparison
-from softmax_regression.comparing.statistics import PairComparison
+from softmax_regression.comparing import rows, sentences, verdicts
+from softmax_regression.comparing.comparison import Comparison, most_differing
 from softmax_regression.tables import WIDTH, fits, text_table
+
+_CLASSES = 20  # of more classes the tables show those on which the runs differ most
 
 
 def compare_text(comparison: Comparison) -> str:
     """Return the comparison as lines of at most 100 columns, without colours."""
     noun, first = comparison.noun, comparison.disagreements[0]
-    by_class = rows.share_table(comparison, comparison.runs)
-    one_pair = rows.class_table(comparison, first) if len(comparison.runs) == 2 else None
+    classes = most_differing(comparison.disagreements, _CLASSES)
+    by_class = rows.share_table(comparison, comparison.runs).chosen(classes)
+    one_pair = rows.class_table(comparison, first).chosen(classes) if len(comparison.runs) == 2 else None
+    number = len(comparison.class_names)
+    some = f" (the {_CLASSES} of {number:,} classes on which they differ most)" if number > _CLASSES else ""
     sections = {
         f"{len(comparison.runs)} runs on {comparison.data}, {len(comparison.labels):,} test {noun}": [
             *text_table(*rows.run_table(comparison).columns(0, 1, 2, 3, 4)),
-            *_wrapped(comparison.notes),
+            *_wrapped(f"{note}." for note in comparison.notes),
         ],
         verdicts.MODEL_QUESTION.format(noun=noun): [
             *_wrapped(verdicts.model_verdicts(comparison)),
-            *_pairs(comparison.models, noun),
+            *_pairs(rows.model_table(comparison.models)),
         ],
         verdicts.CONFIGURATION_QUESTION: [
             *_wrapped(verdicts.configuration_verdicts(comparison)),
             *text_table(*rows.configuration_table(comparison)),
-            *_pairs(comparison.configuration_tests, noun),
+            *_pairs(rows.seeds_table(comparison.configuration_tests)),
         ],
         "Params that differ": _params(comparison),
-        f"Right by class, in % of the {noun} of the class": [
+        f"Right by class, in % of the {noun} of the class{some}": [
             *text_table(*(one_pair.columns(*range(6)) if one_pair else by_class)),
-            *_wrapped(verdicts.class_verdict(found, comparison.class_names) for found in comparison.disagreements),
+            *_wrapped(sentences.class_verdict(found, comparison.class_names) for found in comparison.disagreements),
         ],
         "Where they disagree": [
-            *_wrapped(verdicts.disagreement_words(found, noun) for found in comparison.disagreements),
+            *_wrapped(sentences.disagreement_words(found, noun) for found in comparison.disagreements),
             *(text_table(*one_pair.columns(0, 6, 7, 8)) if one_pair and first.by_class().any() else []),
         ],
     }
     return "\n\n".join("\n".join([heading, *lines]) for heading, lines in sections.items()) + "\n"
 
 
-def _pairs(tests: Sequence[PairComparison], noun: str) -> list[str]:
-    if len(tests) < 2:
-        return []
-    note = [verdicts.ONE_SEED_NOTE.format(noun=noun)] if verdicts.any_one_seed(tests) else []
-    return text_table(*rows.pair_table(tests)) + _wrapped(note)
+def _pairs(table: rows.Table) -> list[str]:
+    return text_table(*table) if len(table.rows) > 1 else []
 
 
 def _params(comparison: Comparison) -> list[str]:

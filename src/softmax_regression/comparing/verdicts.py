@@ -1,195 +1,149 @@
-"""The verdicts of a comparison in words, the same in the terminal and on the page. Points are percentage points."""
+"""The answers of a comparison in words, the same in the terminal and on the page; on one pair see sentences.py."""
 
 from collections.abc import Sequence
 
-from softmax_regression.comparing.comparison import Comparison, Configuration, Disagreement
-from softmax_regression.comparing.rows import p_figure
-from softmax_regression.comparing.statistics import (
-    ConfigurationComparison,
-    ModelComparison,
-    PairComparison,
-    SeedNoise,
-    mean_interval,
+from softmax_regression.comparing.comparison import Comparison, Configuration, Offer
+from softmax_regression.comparing.sentences import (
+    configuration_sentences,
+    letters,
+    model_sentence,
+    on_these_alone,
+    other,
+    winner_of,
 )
+from softmax_regression.statistics.families import Judgement
+from softmax_regression.statistics.intervals import mean_interval
+from softmax_regression.statistics.seeds import detectable, fewest_seeds
 
 MODEL_QUESTION = "Are these trained models different on {noun} like these?"
-CONFIGURATION_QUESTION = "Is the configuration better?"
-ONE_SEED_NOTE = "Where a configuration has one seed there is no verdict, and the interval is over {noun} alone."
-_ANOTHER_SEED = (
-    "Train several seeds of each: `dvc exp run --set-param train.seed=1`, with the other params of the run, trains one."
-)
+CONFIGURATION_QUESTION = "Is one configuration better, beyond the luck of the seed?"
 _ONE_BY_ONE = 3  # up to so many pairs (three runs) each has its sentence; of more the best is set against the rest
-_ALIKE = 2.0  # standard deviations of a few seeds each differ by that much where the noise is the same
 
 
 def model_verdicts(comparison: Comparison) -> list[str]:
     """Answer MODEL_QUESTION."""
-    return _verdicts(comparison.models, comparison.noun)
+    tests, noun = comparison.models, comparison.noun
+    if len(tests) <= _ONE_BY_ONE:
+        return [model_sentence(test, noun) for test in tests]
+    accuracies = {name: value for test in tests for name, value in zip(test.names, test.accuracies, strict=True)}
+    best = max(accuracies, key=lambda name: accuracies[name])
+    lines = [f"Highest test accuracy: {best}, {100 * accuracies[best]:.2f}%."]
+    return lines + _best_against(best, [(test.names, test) for test in tests], len(tests))
 
 
 def configuration_verdicts(comparison: Comparison) -> list[str]:
-    """Answer CONFIGURATION_QUESTION. Seeds that do not count are named, with the reason."""
-    tests, noise = comparison.configuration_tests, comparison.seed_noise
-    if tests:
-        lines = _verdicts(tests, comparison.noun)
-    else:
+    """Answer CONFIGURATION_QUESTION, and say what the seeds can show. Seeds that do not count are named."""
+    tests, noun = comparison.configuration_tests, comparison.noun
+    if not tests:
         lines = [
             "These runs are of one configuration (at most the seed differs), so there is none to prefer. "
             f"Its test accuracy: {_over_seeds(comparison.configurations[0])}."
         ]
-    if any_one_seed(tests):
-        lines += [noise_words(noise, tests), _ANOTHER_SEED] if noise else [_ANOTHER_SEED]
+    elif len(tests) <= _ONE_BY_ONE:
+        lines = [words for test in tests for words in configuration_sentences(test, noun, len(tests))]
+    else:
+        means = {found.name: float(found.accuracies.mean()) for found in comparison.configurations}
+        best = max(means, key=lambda name: means[name])
+        lines = [f"Highest mean test accuracy: {best}, {100 * means[best]:.2f}%. Seed by seed, on these {noun}:"]
+        lines += _best_against(best, [(test.names, test.these) for test in tests], len(tests))
+        weak = [letters(other(best, test.names)) for test in tests if best in test.names and on_these_alone(test)]
+        lines += [f"On other {noun} like these no difference between it and {_listed(weak)} shows."] if weak else []
+    lines += power_words(comparison)
     return lines + [f"{found.name}: {found.note}." for found in comparison.configurations if found.note]
 
 
-def any_one_seed(tests: Sequence[PairComparison]) -> bool:
-    """Return whether some pair has no verdict, because one of the two has one seed."""
-    return any(test.verdict == "not answerable" for test in tests)
-
-
-def sentence(test: ModelComparison | ConfigurationComparison, noun: str) -> str:
-    """Return the verdict on a pair, seen from the better one where there is one."""
-    a, b = test.names
-    images = f"{test.n:,} {noun}"
-    if isinstance(test, ModelComparison):
-        if test.only_a == test.only_b == 0:
-            return f"No difference between {a} and {b}: both have the same of the {images} right."
-        pair, sample, chance, p = f"{a} and {b}", images, f"on {noun} like these", f"McNemar {_p_words(test)}"
-    else:
-        if test.verdict == "not answerable":
-            single = "each" if max(test.seeds) == 1 else f"of {a if test.seeds[0] == 1 else b}"
-            return (
-                f"One seed {single}: seed noise is not accounted for, so no verdict on the configurations; these "
-                f"trained models: {b} minus {a} {_figures(test)} over {noun} alone."
-            )
-        seeds = f"{test.seeds[0]} and {test.seeds[1]} seeds"
-        pair, sample = f"the configurations {a} and {b}", f"{seeds} on {images}"
-        chance, p = f"over seeds and {noun} ({seeds})", _p_words(test)
-    if test.verdict == "no difference shown":
-        return f"No difference between {pair} that {sample} can show ({b} minus {a}: {_figures(test)}; {p})."
-    winner, loser = (b, a) if test.verdict == "b better" else (a, b)
-    return f"{winner} is better than {loser}: {_figures(test)} {chance}; {p}."
-
-
-def noise_words(noise: SeedNoise, tests: Sequence[ConfigurationComparison]) -> str:
-    """Return how much seeds matter: in the store, and for the difference if `tests` is of one pair.
-
-    The pooled figure alone would hide that the noise is not the same in all configurations.
-    """
-    groups = f"{len(noise.each)} configuration{'s' if len(noise.each) > 1 else ''}"
-    words = (
-        f"Between runs that differ only in seed the standard deviation was {100 * noise.sd:.2f} points "
-        f"({noise.degrees_of_freedom} degrees of freedom, {groups})"
-    )
-    if len(tests) == 1:
-        margin = noise.margin(tests[0].seeds)
-        size = "no more" if abs(tests[0].difference) <= margin else "more"
-        words += f"; seeds alone can make a difference of {100 * margin:.2f} points (95% bound), and this one is {size}"
-    if max(noise.each) > _ALIKE * min(noise.each):
-        words += (
-            ". This noise is pooled; it is not the same in all configurations: the standard deviation ranges from "
-            f"{100 * min(noise.each):.2f} to {100 * max(noise.each):.2f} points"
+def power_words(comparison: Comparison) -> list[str]:
+    """Return what the common seeds can show, and what more of them would show and cost."""
+    tests, offer, on = comparison.configuration_tests, comparison.offer, f"on these {comparison.noun}"
+    if not tests:
+        return []
+    pairs, common = len(tests), min(len(test.seeds) for test in tests)
+    deviation = max((test.sd for test in tests if test.sd is not None), default=0.0)
+    now, later = (detectable(deviation, seeds, pairs) for seeds in (common, offer.seeds if offer else 0))
+    between = " between any two" if pairs > 1 else ""
+    words = []
+    if now:
+        words.append(
+            f"If the true difference{between} {on} is about {100 * now:.2g} points, {common} seeds show it in 8 of 10 "
+            "cases; if it is smaller, in fewer."
         )
-    return f"{words}."
+    if offer and (offer.runs or offer.unmeasured):
+        if now and later:
+            gain = f"would do so for {100 * later:.2g} points"
+        elif later:
+            gain = f"would show a true difference{between} of about {100 * later:.2g} points {on} in 8 of 10 cases"
+        else:
+            gain = "would allow a verdict"
+        words.append(f"`--seeds {offer.seeds}` {gain}: {_cost(offer)}.")
+    return [" ".join(words)] if words else []
 
 
-def class_verdict(found: Disagreement, class_names: Sequence[str]) -> str:
-    """Return where the second run is better or worse by more than chance in the images explains, class by class."""
-    parts = []
-    for verdict, words in (("b better", "better"), ("a better", "worse")):
-        shown = [
-            f"{name} ({100 * test.difference:+.1f} points)"
-            for name, test in zip(class_names, found.classes, strict=True)
-            if test is not None and test.verdict == verdict
-        ]
-        if shown:
-            parts.append(f"{words} on {', '.join(shown)}")
-    if not parts:
-        return f"No difference between {found.a.name} and {found.b.name} shows on any single class."
-    undecided = any(test is None or test.verdict == "no difference shown" for test in found.classes)
-    rest = " On the other classes no difference shows." if undecided else ""
-    return f"{found.b.name} against {found.a.name}: {'; '.join(parts)}.{rest}"
+def _cost(offer: Offer) -> str:
+    kinds = (offer.runs, "train"), (offer.unmeasured, "measure")
+    parts = [f"{count} run{'s' if count > 1 else ''} to {verb}" for count, verb in kinds if count]
+    seconds = offer.seconds
+    lasts = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    return f"{' and '.join(parts)}, about {lasts if seconds < 6000 else f'{seconds / 3600:.0f} hours'}"
 
 
-def disagreement_words(found: Disagreement, noun: str) -> str:
-    """Return how often two runs answer differently, and who is right then."""
-    a, b, examples = found.a.letter, found.b.letter, f"{len(found.a.predictions.labels):,} {noun}"
-    only_a, only_b, neither = map(len, found.kinds)
-    if not only_a + only_b + neither:
-        return f"{a} and {b} give the same answer on all of the {examples}."
-    return (
-        f"{a} and {b} answer {only_a + only_b + neither:,} of {examples} differently: only {a} is right on {only_a:,}, "
-        f"only {b} on {only_b:,}, neither on {neither:,}."
-    )
+def model_answer(comparison: Comparison) -> str:
+    """Return the answer to MODEL_QUESTION at a glance; of several pairs, nothing."""
+    tests = comparison.models
+    return _answer(tests[0], tests[0].names) if len(tests) == 1 else ""
 
 
-def short_answer(tests: Sequence[PairComparison]) -> str:
-    """Return the answer on one pair at a glance; of none, that both are one configuration; of several, nothing."""
-    if len(tests) > 1:
-        return ""
+def configuration_answer(comparison: Comparison) -> str:
+    """Return the answer to CONFIGURATION_QUESTION at a glance; of several pairs, nothing."""
+    tests = comparison.configuration_tests
     if not tests:
         return "One configuration."
-    a, b = tests[0].names
-    return {
-        "a better": f"Yes: {a} is better.",
-        "b better": f"Yes: {b} is better.",
-        "no difference shown": "No difference shown.",
-        "not answerable": "No answer with one seed.",
-    }[tests[0].verdict]
+    if len(tests) > 1:
+        return ""
+    return _answer(tests[0].these, tests[0].names, f", on these {comparison.noun}" if on_these_alone(tests[0]) else "")
 
 
-def _verdicts(tests: Sequence[ModelComparison] | Sequence[ConfigurationComparison], noun: str) -> list[str]:
-    if len(tests) == 1 or (len(tests) <= _ONE_BY_ONE and not any_one_seed(tests)):
-        return [sentence(test, noun) for test in tests]
-    accuracies = {name: value for test in tests for name, value in zip(test.names, test.accuracies, strict=True)}
-    best = max(accuracies, key=lambda name: accuracies[name])
-    against: dict[str, list[str]] = {}
-    for test in tests:
-        if best in test.names:
-            verdict = "better" if test.verdict.endswith("better") else test.verdict
-            against.setdefault(verdict, []).append(test.names[test.names[0] == best])
-    lines = [f"Highest test accuracy: {best}, {100 * accuracies[best]:.2f}%."]
-    if "better" in against:
-        family = max(test.family for test in tests)
-        together = f"; {family} pairs tested together (Holm)" if family > 1 else ""
-        lines.append(f"It is better than {_listed(against['better'])} by more than chance explains{together}.")
-    if "no difference shown" in against:
-        lines.append(f"No difference can be shown between it and {_listed(against['no difference shown'])}.")
-    if "not answerable" in against:
+def _answer(judgement: Judgement, names: tuple[str, str], where: str = "") -> str:
+    winner = winner_of(names, judgement)
+    if winner:
+        return f"Yes{where}: {winner} is better."
+    return "No answer with so few seeds." if judgement.p_value is None else "No difference shown."
+
+
+def _best_against(best: str, judged: Sequence[tuple[tuple[str, str], Judgement]], pairs: int) -> list[str]:
+    """Return whom the best is better than, from all pairs that were judged; by seeds another may be better than it."""
+    others: dict[str, list[str]] = {"better": [], "worse": [], "unshown": [], "unanswered": []}
+    for names, judgement in judged:
+        if best in names:
+            winner = winner_of(names, judgement)
+            undecided = "unanswered" if judgement.p_value is None else "unshown"
+            kind = undecided if winner is None else "better" if winner == best else "worse"
+            others[kind].append(letters(other(best, names)))
+    better, worse, unshown, unanswered = others.values()
+    family = max(judgement.family for _, judgement in judged)
+    together = f"; {family} pairs tested together (Holm)" if family > 1 else ""
+    lines = []
+    if better:
+        lines.append(f"It is better than {_listed(better)} by more than chance explains{together}.")
+    if worse:
+        lines.append(f"{_listed(worse)} {'is' if len(worse) == 1 else 'are'} better than it on most seeds{together}.")
+    if unshown:
+        lines.append(f"No difference can be shown between it and {_listed(unshown)}.")
+    if unanswered:
         lines.append(
-            f"No verdict between it and {_listed(against['not answerable'])}: with one seed of either, seed noise is "
-            "not accounted for."
+            f"No verdict between it and {_listed(unanswered)}: too few seeds in common; {fewest_seeds(pairs)} are the "
+            f"fewest for {pairs} pairs together."
         )
     return lines
 
 
-def _p_words(test: PairComparison) -> str:
-    figure = p_figure(test.p_adjusted)
-    p = f"p {figure}" if figure.startswith("<") else f"p = {figure}"
-    return f"{p} after Holm over {test.family}" if test.family > 1 else p
-
-
-def _figures(test: PairComparison) -> str:
-    """'+0.9 points, 95% interval 0.5 to 1.3' of the better one, with the fewest decimals at which no figure reads 0."""
-    points = [100 * test.difference, 100 * test.interval.low, 100 * test.interval.high]
-    if test.verdict == "a better":
-        points = [-points[0], -points[2], -points[1]]
-    # 1e-9 points: less than one image in any test set, so a rounding error of the mean over seeds.
-    decimals = next(d for d in range(1, 10) if all(round(x, d) != 0 or abs(x) < 1e-9 for x in points))
-    # Adding 0.0 turns -0.0 into 0.0.
-    shown, low, high = (round(x, decimals) + 0.0 for x in points)
-    family = f" over {test.family} comparisons together" if test.family > 1 else ""
-    return f"{shown:+.{decimals}f} points, 95% interval {low:.{decimals}f} to {high:.{decimals}f}{family}"
-
-
 def _over_seeds(found: Configuration) -> str:
-    mean = f"{found.accuracies.mean():.4f}"
+    mean = f"{100 * found.accuracies.mean():.2f}%"
     if found.sd is None:
         return f"{mean} (one seed, no standard deviation)"
-    low, high = mean_interval(found.accuracies)
+    low, high = (100 * end for end in mean_interval(found.accuracies))
     return (
-        f"{mean} +- {found.sd:.4f} standard deviation ({len(found.seeds)} seeds, 95% interval of the mean {low:.4f} to "
-        f"{high:.4f})"
+        f"{mean} in the mean of {len(found.seeds)} seeds (95% interval {low:.2f} to {high:.2f}), standard deviation "
+        f"{100 * found.sd:.2f} points"
     )
 
 

@@ -17,10 +17,11 @@ from softmax_regression.artifacts.outcome import Convergence, Trained
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation import metrics, reference
 from softmax_regression.evaluation.confusion import Confusion, confused_pairs, confusion
-from softmax_regression.evaluation.metrics import Answers, wilson_interval
+from softmax_regression.evaluation.metrics import Answers
 from softmax_regression.files import write_atomically, write_csv
 from softmax_regression.params import EvaluateParams
 from softmax_regression.plots import look, quality, rows
+from softmax_regression.statistics.intervals import wilson_interval
 
 _BLOCK = 2**21  # logits, or features, that are in memory at once: 16 MB in float64
 _POINTS = 2000  # drawn over the decision regions
@@ -75,12 +76,12 @@ def evaluate(trained: Trained, examples: Examples, params: EvaluateParams) -> Ev
     return Evaluation(answers, shown, bands, tuple(failed), tuple(guessing), trained.convergence)
 
 
-def write_evaluation(folder: Path, figures: Path, evaluation: Evaluation, model: Model, examples: Examples) -> None:
-    """Write the tables and the findings of an evaluation into `folder`, its pictures into `figures`.
+def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence[str]) -> None:
+    """Write the tables and the findings of an evaluation into `folder`.
 
     findings.json is what the MLflow run shows of them: metrics, tags, a summary and notes.
     """
-    answers, names = evaluation.answers, model.class_names
+    answers, names = evaluation.answers, class_names
     labels, predictions = answers.labels, answers.predictions
     shown = [np.round(column, 6) for column in (answers.confidences, answers.of_label)]
     header = ["index", "label", "predicted", "probability", "label_probability"]
@@ -97,8 +98,14 @@ def write_evaluation(folder: Path, figures: Path, evaluation: Evaluation, model:
     write_csv(folder / "per_class.csv", ["class", "precision", "recall", "f1", "support"], table)
     write_atomically(folder / "report.txt", "".join(f"{line}\n" for line in evaluation.words))
     write_atomically(folder / "findings.json", json.dumps(_findings(evaluation), indent=2) + "\n")
+
+
+def write_pictures(folder: Path, answers: Answers, model: Model, examples: Examples) -> None:
+    """Draw an evaluation of `examples` into `folder`."""
+    matrix = confusion(answers.labels, answers.predictions, model.class_names, look.CLASSES)
+    scores = metrics.per_class(answers.labels, answers.predictions, len(model.class_names))
     for name, figure in _pictures(answers, matrix, scores, model, examples).items():
-        look.save(figure, figures / name)
+        look.save(figure, folder / name)
 
 
 def _pictures(

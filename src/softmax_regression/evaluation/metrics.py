@@ -1,28 +1,19 @@
 """How good is one trained model on one test set: the headline numbers, counts, calibration, abstention.
 
-Shapes: N examples (one or more), K classes, M bins. Is one model better than another? See comparing/statistics.py.
+Shapes: N examples (one or more), K classes, M bins. Is one model better than another? See statistics/.
 """
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softmax_regression.artifacts.outcome import Epoch
+from softmax_regression.statistics.intervals import wilson_interval
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Z = NormalDist().inv_cdf(0.975)  # 1.96: 95% of a standard normal variable lies in (-Z, Z)
-
-
-class Interval(NamedTuple):
-    """A confidence interval, both ends included."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -61,19 +52,6 @@ def headline(answers: Answers, last: Epoch) -> dict[str, float]:
         "train_loss": last.train_loss,
         "train_accuracy": last.train_accuracy,
     }
-
-
-def wilson_interval(correct: int, n: int) -> Interval:
-    """Wilson's 95% score interval of an accuracy of `correct` out of `n` examples.
-
-    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n) with p = correct/n (Wilson 1927). It covers the
-    images' share of the uncertainty: other images like these, the same trained model.
-    """
-    p = correct / n
-    centre = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    # The ends are exactly 0 at p = 0 and 1 at p = 1; rounding would miss them.
-    return Interval(centre - half if correct > 0 else 0.0, centre + half if correct < n else 1.0)
 
 
 def confusion_matrix(labels: NDArray[np.integer], predictions: NDArray[np.integer], num_classes: int) -> IntArray:

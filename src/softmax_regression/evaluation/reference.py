@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from softmax_regression.artifacts.outcome import History
-from softmax_regression.evaluation.metrics import Interval
 from softmax_regression.params import ClosingChecks
+from softmax_regression.statistics.intervals import Interval
 
 # The settings of the book's recipe, d2l 4.4 and 4.5, by their dotted keys; the bands below hold for these.
 BOOK_RECIPE: Mapping[str, object] = {
@@ -23,13 +23,15 @@ BOOK_RECIPE: Mapping[str, object] = {
     "train.solver": "sgd",
     "train.batch_size": 256,
 }
-# Lowest and highest figure, ends included, of ten public copies of the book's program and five seeds of our own.
+# Lowest and highest figure, ends included, around those of ten public copies of the book's program and seeds 0 to 127
+# of our own. Of 256 seeds 2 (0.8%) end outside, both below 0.805; of seeds 128 to 255, which had no part in it, none.
+# The noise between seeds is in README.md.
 BANDS = {
-    "epoch 1 train loss": Interval(0.785, 0.791),
-    "epoch 1 train accuracy": Interval(0.745, 0.750),
+    "epoch 1 train loss": Interval(0.781, 0.791),
+    "epoch 1 train accuracy": Interval(0.744, 0.753),
     "epoch 10 train loss": Interval(0.444, 0.450),  # 0.447 +- 0.003
     "epoch 10 train accuracy": Interval(0.846, 0.850),  # 0.848 +- 0.002
-    "epoch 10 test accuracy": Interval(0.826, 0.838),
+    "epoch 10 test accuracy": Interval(0.805, 0.838),
 }
 BAND_EPOCHS = 10  # the book's number of epochs
 # The best that a tuned linear model reaches on Fashion-MNIST is about 0.846; above this, test images leaked.
@@ -83,7 +85,8 @@ def _said(name: str, found: float) -> str:
     place = "inside" if low <= found <= high else "below" if found < low else "above"
     if math.isnan(found):
         place = "not a number, outside"
-    return f"{name} {found:.4f}: {place} the reference band {low:.3f} to {high:.3f}"
+    rarely = "" if place == "inside" else " (2 of 256 right runs are outside of one)"
+    return f"{name} {found:.4f}: {place} the reference band {low:.3f} to {high:.3f}{rarely}"
 
 
 def worse_than_guessing(test_loss: float, num_classes: int, *, standardised: bool) -> list[str]:

@@ -3,27 +3,30 @@
 Tried in this order:
 
     workspace   the run of the outputs in the working folder
-    best        the best live run, chosen by validation data, never by the test set
+    champion    the run whose model is the champion in MLflow's registry
+    best        a run of the best configuration, chosen by validation data, never by the test set
     a run       by id, name, DVC experiment, the first characters (four or more) of an experiment's key or a run's id
     a state     the run of the outputs of a DVC experiment or a commit, as git names it (HEAD, a branch, a hash)
 """
 
 import difflib
 import itertools
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from softmax_regression.data.datasets import FOLDER, read_report
 from softmax_regression.lineage import states
+from softmax_regression.lineage.best import best_run
 from softmax_regression.lineage.restore import run_of
 from softmax_regression.lineage.states import TRAIN, WORKSPACE, State
-from softmax_regression.tracking.record import RunRecord
+from softmax_regression.params import load_params
+from softmax_regression.tracking.record import KEY, RunRecord
+from softmax_regression.tracking.registry import CHAMPION, Registry
 from softmax_regression.tracking.run_store import RunStore
 
 BEST = "best"
-_VALIDATION, _TRAINING = "final/validation_accuracy", "final/train_loss"
 _SHORTEST_PREFIX = 4  # shorter beginnings of ids match by accident (git asks for four digits, too)
 
 
@@ -49,7 +52,8 @@ def resolve_all(store: RunStore, root: Path, refs: Sequence[str]) -> list[Named]
     named = {ref: _named(store, root, records, ref) for ref in refs if ref != BEST}
     if BEST in refs:
         data = {run.record.params.get("data.name", "") for run in named.values()}
-        named[BEST] = best_run([run for run in records if not data or run.params.get("data.name") in data])
+        rivals = [run for run in records if not data or run.params.get("data.name") in data]
+        named[BEST] = Named(*best_run(rivals, _evaluable(root)))
     for one, other in itertools.combinations(refs, 2):
         record = named[one].record
         if record.run_id == named[other].record.run_id:
@@ -66,7 +70,10 @@ def state_named(store: RunStore, root: Path, ref: str) -> State:
     if ref == WORKSPACE:
         return states.workspace(root)
     records = store.settled_runs()
-    record = best_run(records).record if ref == BEST else find_record(records, ref)
+    if ref in (BEST, CHAMPION):
+        record: RunRecord | None = resolve(store, root, ref).record
+    else:
+        record = find_record(records, ref)
     if record is None:
         return states.at(root, ref)
     known = states.all_states(root)
@@ -105,37 +112,9 @@ def find_record(records: Sequence[RunRecord], ref: str) -> RunRecord | None:
     return None
 
 
-def best_run(records: Sequence[RunRecord]) -> Named:
-    """Return the best of the live `records`; never by the test set.
-
-    A run picked for its test accuracy looks better there than it is, and a test on the same images would mistake that
-    luck for skill. So: by the accuracy on validation images where runs held some out, else by the training loss.
-    Raises ValueError if no run is live.
-    """
-    live = [record for record in records if record.live]
-    validated = [record for record in live if math.isfinite(record.metrics.get(_VALIDATION, math.nan))]
-    if validated:
-        best = max(validated, key=lambda record: record.metrics[_VALIDATION])
-        rest = len(live) - len(validated)
-        without = f" (of the {len(live)} live runs {rest} held none out)" if rest else ""
-        how = (
-            f"best is {best.name}: the highest validation accuracy, {best.metrics[_VALIDATION]:.4f}, of the "
-            f"{_live_runs(validated)} that held images out{without}; the test images were not used"
-        )
-        return Named(best, how)
-    trained = [record for record in live if math.isfinite(record.metrics.get(_TRAINING, math.nan))]
-    if not trained:
-        raise ValueError("best: no run on these data has finished; run `dvc repro`, or name a run")
-    best = min(trained, key=lambda record: record.metrics[_TRAINING])
-    how = (
-        f"best is {best.name}: the lowest training loss, {best.metrics[_TRAINING]:.4f}, of the {_live_runs(trained)}, "
-        "none of which held validation images out; the test images were not used. Training loss is a weak guide to new "
-        "images: set data.validation_size for a better one"
-    )
-    return Named(best, how)
-
-
 def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) -> Named:
+    if ref == CHAMPION:
+        return _champion(store, root, records)
     if ref != WORKSPACE and (record := find_record(records, ref)) is not None:
         return Named(record)
     try:
@@ -145,13 +124,34 @@ def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) 
         near = difflib.get_close_matches(ref, names, n=3, cutoff=0.4) or names[:3]
         known = f"the nearest names are {', '.join(near)}" if near else "the store holds no run yet"
         raise ValueError(f"{ref!r} names no run, DVC experiment or commit: {known}") from None
-    record = run_of(store, state)
-    if record is None:
+    found = run_of(store, state)
+    if found is None:
         key = state.experiment.key
         raise ValueError(f"{ref}: the store has no run of the experiment {key}; run `softmax-regression sync {ref}`")
-    return Named(record, f"{ref} is {record.name}")
+    settled = next((record for record in records if record.run_id == found.run_id), found)
+    return Named(settled, f"{ref} is {found.name}")
 
 
-def _live_runs(records: Sequence[RunRecord]) -> str:
-    names = sorted({record.params.get("data.name", "") for record in records})
-    return f"{len(records)} live run{'s' if len(records) > 1 else ''} on {' and '.join(names)}"
+def _champion(store: RunStore, root: Path, records: Sequence[RunRecord]) -> Named:
+    registry = Registry(store, load_params(root / "params.yaml").registry.model)
+    version = registry.champion()
+    if version is None:
+        raise ValueError(
+            f"there is no champion: {registry.uri} names no version; `softmax-regression promote RUN` makes one"
+        )
+    own = [record for record in records if record.run_id == version.run_id]
+    rebuilt = [record for record in records if record.live and record.key == version.tags.get(KEY)]
+    if not (found := own or rebuilt):
+        raise ValueError(
+            f"the champion, version {version.number} of {registry.name}, is the model of the run {version.run_id}, "
+            "deleted or of another MLflow experiment; restore that run, or `softmax-regression promote --rollback`"
+        )
+    record = found[0]
+    return Named(record, f"champion is {record.name}, version {version.number} of {registry.name}")
+
+
+def _evaluable(root: Path) -> set[str]:
+    """Return the data set that is at hand to evaluate models on."""
+    with suppress(OSError, ValueError):
+        return {read_report(root / FOLDER)["name"]}
+    return set()

@@ -16,7 +16,7 @@ from softmax_regression.lineage.provenance import Origin, config_key, dvc_experi
 from softmax_regression.lineage.states import TRAIN, State, workspace
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.database import exclusive
-from softmax_regression.tracking.record import DVC_ALSO, DVC_EXPERIMENT, OUTPUTS, RESTORED, RunRecord
+from softmax_regression.tracking.record import CONFIGURATION, DVC_ALSO, DVC_EXPERIMENT, OUTPUTS, RESTORED, RunRecord
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 
@@ -29,7 +29,8 @@ def start(store: RunStore, experiment: Experiment, origin: Origin, extra_tags: M
 
     Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
     """
-    tags = {**origin.tags, "data": str(experiment.params["data.name"]), **(extra_tags or {})}
+    own = {CONFIGURATION: experiment.configuration, "data": str(experiment.params["data.name"])}
+    tags = {**origin.tags, **own, **(extra_tags or {})}
     name = experiment_name(experiment.params)
     if dvc_name := tags.get(DVC_EXPERIMENT):
         name = f"{name} [{dvc_name}]"

@@ -39,6 +39,7 @@ def sync(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     records = store.runs()
     changes = unsettled(records)
     store.retag(changes)
+    store.retag(store.unrecorded_configurations(records))
     for record in records:
         if LIVE in (tags := changes.get(record.run_id, {})):
             changed += 1

@@ -28,6 +28,7 @@ SHARED_AXES = (
     "optimizer.warmup_epochs",
 )
 FIXED = ("data.name", "data.validation_size", "train.seed")  # results that differ in these cannot be ranked
+TOGETHER = {"train.solver": "sgd", "model.implementation": "exact"}  # what a pass can train
 _RANGE = re.compile(r"(log|uniform)\((.+),(.+)\)")
 
 
@@ -90,22 +91,29 @@ def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: i
         drawn = [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
     else:
         drawn = _sample(axes, samples, seed)
-    configurations = [Configuration(_changed(base, changes), changes) for changes in drawn]
+    configurations = [Configuration(changed(base, changes), changes) for changes in drawn]
     for configuration in configurations:
         values = flatten(configuration.params)
         if not values["data.validation_size"]:
             raise ValueError("a sweep chooses by validation data, never by the test set; add data.validation_size=5000")
-        for key, needed in (("train.solver", "sgd"), ("model.implementation", "exact")):
+        for key, needed in TOGETHER.items():
             if values[key] != needed:
                 raise ValueError(f"a sweep trains with {key} {needed}, found {values[key]}; add {key}={needed}")
     return configurations
+
+
+def shares_passes(params: Params) -> bool:
+    """Return whether such configurations can be trained together: minibatch SGD with exact sums."""
+    return all(flatten(params)[key] == needed for key, needed in TOGETHER.items())
 
 
 def passes(configurations: Sequence[Configuration], largest: int) -> list[list[Configuration]]:
     """Group what can be trained together, in order of first appearance, at most `largest` at a time."""
     groups: dict[str, list[Configuration]] = {}
     for one in configurations:
-        common = {key: value for key, value in flatten(one.params).items() if key not in SHARED_AXES}
+        values = flatten(one.params)
+        keys = SHARED_AXES if shares_passes(one.params) else ()
+        common = {key: value for key, value in values.items() if key not in keys}
         groups.setdefault(repr(common), []).append(one)
     return [group[i : i + largest] for group in groups.values() for i in range(0, len(group), largest)]
 
@@ -115,7 +123,7 @@ def with_seeds(configurations: Sequence[Configuration], seeds: int) -> list[Conf
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, found {seeds}")
     return [
-        Configuration(_changed(one.params, {"train.seed": one.params.train.seed + offset}), one.changes)
+        Configuration(changed(one.params, {"train.seed": one.params.train.seed + offset}), one.changes)
         for offset in range(seeds)
         for one in configurations
     ]
@@ -135,7 +143,8 @@ def patch(changes: Mapping[str, Any], content: dict[str, Any] | None = None) -> 
     return nested
 
 
-def _changed(base: Params, changes: Mapping[str, Any]) -> Params:
+def changed(base: Params, changes: Mapping[str, Any]) -> Params:
+    """Return `base` with the values of these dotted keys; checked as params.yaml is."""
     return parse_params(patch(changes, base.model_dump()), "sweep")
 
 

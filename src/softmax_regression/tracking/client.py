@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
+from softmax_regression.artifacts.experiment import digest
 from softmax_regression.entry import without_collecting
 from softmax_regression.params import plain
 from softmax_regression.redaction import redact
@@ -282,6 +283,45 @@ class Client:
         self.mlflow.finalize_logged_model(model_id, LoggedModelStatus.READY)
         if model_id not in linked:  # the last step: a run that names its model has all of it
             self.mlflow.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+    def model_of(self, run_id: str) -> Any | None:
+        """Return MLflow's entry of the model that came of the run, or None where there is none, or it was deleted."""
+        outputs = self.mlflow.get_run(run_id).outputs
+        linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
+        found = self.mlflow.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'") if linked else []
+        return next((model for model in found if model.model_id in linked), None)
+
+    def model_answers(self, model: Any, examples: Any) -> Any:
+        """Return the table of what a logged model answers, a row an example, loaded and asked as MLflow's server does.
+
+        `examples`: an array or a table, as its signature says. Raises ValueError where the model refuses them,
+        RuntimeError where it cannot be loaded.
+        """
+        with _explained(self.uri), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `log_model`
+            from mlflow import artifacts, pyfunc
+            from mlflow.exceptions import MlflowException
+
+            place = artifacts.download_artifacts(model.artifact_location, dst_path=folder, tracking_uri=self.uri)
+            try:
+                loaded = pyfunc.load_model(place)
+            except MlflowException:
+                raise
+            except Exception as error:  # what is damaged may raise anything
+                reason = " ".join(str(error).split())
+                raise RuntimeError(f"the MLflow model {model.model_id} cannot be loaded: {reason}") from error
+            return loaded.predict(examples)
+
+    def count_comparison(self, data: Mapping[str, str], pair: Iterable[str]) -> int:
+        """Note that a pair of configurations was judged on a test set; return how many pairs it has served so far.
+
+        `data` are the digests of an experiment's data by part, `pair` two configurations' digests. Each pair is a tag
+        of MLflow's experiment, so that a pair judged again, or by two processes at once, counts once.
+        """
+        test = digest("".join(value for part, value in sorted(data.items()) if part.startswith("test-")))
+        prefix, judged = f"compared.{test[:8]}.", " ".join(sorted(pair))
+        self.mlflow.set_experiment_tag(self.experiment_id, f"{prefix}{digest(judged)[:8]}", judged)
+        return sum(tag.startswith(prefix) for tag in self.mlflow.get_experiment(self.experiment_id).tags)
 
 
 def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:

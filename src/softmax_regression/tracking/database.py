@@ -30,6 +30,8 @@ _LOCATIONS = (
     ("experiments", "artifact_location", "experiment_id", 1),
     ("runs", "artifact_uri", "run_uuid", 3),
     ("logged_models", "artifact_location", "model_id", 4),
+    ("model_versions", "source", "rowid", 4),
+    ("model_versions", "storage_location", "rowid", 4),
 )
 _KEPT = ("experiments", "runs", "metrics", "params", "tags")  # tables of which a migration may lose no row
 

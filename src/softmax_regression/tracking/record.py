@@ -6,6 +6,7 @@ from dataclasses import dataclass
 # Tags of our own.
 CONFIG, KEY, ATTEMPT, LIVE = "experiment.config", "experiment.key", "experiment.attempt", "experiment.live"
 REPRODUCES, REPRODUCED = "experiment.reproduces", "experiment.reproduced"
+CONFIGURATION = "experiment.configuration"  # from the start of the run on
 RESTORED = "experiment.restored"  # "true": rebuilt from the outputs; "completed": cut off, then completed from them
 CHECKPOINT = "experiment.checkpoint"  # names the checkpoint that a killed training goes on from, into this run
 KILLED, ERROR = "experiment.killed", "experiment.error"
@@ -36,6 +37,11 @@ class RunRecord:
     def key(self) -> str:
         """Digest of the experiment: params, data, weights; empty until training has ended."""
         return self.tags.get(KEY, "")
+
+    @property
+    def configuration(self) -> str:
+        """Digest that the seeds of one configuration share: params without the seed, and data; empty if not known."""
+        return self.tags.get(CONFIGURATION, "")
 
     @property
     def attempt(self) -> int:

@@ -1,15 +1,19 @@
 """The runs of experiments: starting and resuming them, which one represents an experiment, those whose process died."""
 
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from softmax_regression.artifacts.experiment import read_experiment
 from softmax_regression.tracking import database, processes
 from softmax_regression.tracking.client import Client
 from softmax_regression.tracking.record import (
     ATTEMPT,
     CONFIG,
+    CONFIGURATION,
     ERROR,
     KEY,
     KILLED,
@@ -154,8 +158,21 @@ class RunStore(Client):
     def settled_runs(self) -> list[RunRecord]:
         """Return all runs, newest first, with the tags that they should have: one deleted in MLflow is missing here."""
         records = self.runs()
-        changes = unsettled(records)
-        return [replace(run, tags={**run.tags, **changes.get(run.run_id, {})}) for run in records]
+        changes, configurations = unsettled(records), self.unrecorded_configurations(records)
+        return [
+            replace(run, tags={**run.tags, **configurations.get(run.run_id, {}), **changes.get(run.run_id, {})})
+            for run in records
+        ]
+
+    def unrecorded_configurations(self, records: Iterable[RunRecord]) -> dict[str, dict[str, str]]:
+        """Return, by run, the tag of the configuration that runs of older versions lack, from their experiment.json."""
+        found = {}
+        for run in records:
+            if run.key and not run.configuration:
+                with suppress(FileNotFoundError, ValueError), tempfile.TemporaryDirectory() as folder:
+                    experiment = read_experiment(self.download(run.run_id, "experiment.json", Path(folder)))
+                    found[run.run_id] = {CONFIGURATION: experiment.configuration}
+        return found
 
     def _relatives(self, run_id: str) -> list[RunRecord]:
         """Return the runs that share the configuration or the key with this one, or with one that does."""

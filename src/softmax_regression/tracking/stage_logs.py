@@ -7,7 +7,7 @@ findings.json says ("metrics", "tags", "summary", "notes") is shown there.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -85,10 +85,11 @@ def log_training(run: Run, folder: Path) -> None:
     run.set_tags({tag: md5_of_folder(folder)})
 
 
-def log_output(run: Run, output: Path) -> None:
+def log_output(run: Run, output: Path, shown: Mapping[str, str] = _SHOWN) -> None:
     """Record an output of a stage after train, a folder or a file: its files, and what its findings.json says.
 
-    Files of one name replace each other, so a run shows the newest outputs of each stage.
+    Files of one name replace each other, so a run shows the newest outputs of each stage. `shown` are the pictures on
+    the run's page, name to artifact.
     """
     tag, folder = OUTPUTS + output.name, place(output.name)
     run.set_tags({tag: INCOMPLETE})  # first, so that a kill half-way leaves no digest of what is no longer there
@@ -104,14 +105,14 @@ def log_output(run: Run, output: Path) -> None:
         run.log_image_series(series.name, [(int(path.stem), path) for path in sorted(series.glob("*.png"))])
     tags = findings.get("tags", {})
     if "summary" in findings:
-        tags[_DESCRIPTION] = _description(run.run_id, findings["summary"], findings.get("notes", []))
+        tags[_DESCRIPTION] = _description(run.run_id, findings["summary"], shown, findings.get("notes", []))
     run.set_tags(tags | {tag: md5_of(output) if output.is_file() else md5_of_folder(output)})
 
 
-def _description(run_id: str, summary: str, notes: list[str]) -> str:
+def _description(run_id: str, summary: str, shown: Mapping[str, str], notes: list[str]) -> str:
     """Return what the run's page says on top; MLflow's UI serves a run's artifacts under this relative address."""
     pictures = [
-        f"![{name}](get-artifact?path={quote(path, safe='')}&run_uuid={run_id})" for name, path in _SHOWN.items()
+        f"![{name}](get-artifact?path={quote(path, safe='')}&run_uuid={run_id})" for name, path in shown.items()
     ]
     return "\n\n".join([summary, *pictures, *(f"- {note}" for note in notes)])
 

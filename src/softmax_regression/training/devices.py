@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -60,7 +63,7 @@ def tensors_on(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor
 
 def threads_for(multiplications: int) -> int:
     """Return on how many threads products of so many multiplications are worth it: one, or all that there are."""
-    return _cores() if multiplications >= _WORTH_THREADS else 1
+    return cores() if multiplications >= _WORTH_THREADS else 1
 
 
 def use_quickest_threads(multiplications: int) -> None:
@@ -87,6 +90,23 @@ def _seconds(threads: int) -> float:
     return time.perf_counter() - started
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return on how many cores this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def begin_process() -> None:
+    """Begin a process that trains beside others: one thread; Ctrl-C is for their parent, with which it ends."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -29,19 +29,20 @@ def solve(
     *,
     on_epoch: Callable[[History], None],
     checkpoint: Path | None,
+    show: bool = True,
 ) -> Outcome:
     """Train on `dataset` and return what came out; `on_epoch` is called with the history after each epoch.
 
     `validation_size`: how many training examples are held out, see `Dataset.split`. `checkpoint`: see `lightning.fit`.
     Raises ValueError for params that the solver does not have, RuntimeError when the loss is not finite. A solver that
-    ends by itself says at the end, in one line, whether it has converged.
+    ends by itself says at the end, in one line, whether it has converged. With `show` false nothing is printed.
     """
     _refuse_what_is_not_used(optimizer, train)
     training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
         with without_collecting(), _without_torchmetrics_extras():  # seconds, which the other solvers do not need
             from softmax_regression.training import lightning
-    with Progress(train.epochs) as progress:
+    with Progress(train.epochs, show=show) as progress:
 
         def after_epoch(history: History) -> None:
             progress.show(history.named(history.last))
@@ -62,7 +63,7 @@ def solve(
                 checkpoint=checkpoint,
             )
         outcome = _solve_lbfgs(dataset, training, held_out, model, optimizer, train, after_epoch)
-    if outcome.convergence:
+    if outcome.convergence and show:
         print(outcome.convergence.words, flush=True)
     return outcome
 
