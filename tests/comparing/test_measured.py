@@ -10,7 +10,7 @@ from softmax_regression.comparing.measured import measure
 from softmax_regression.data.datasets import FOLDER
 from softmax_regression.lineage.provenance import Origin
 from softmax_regression.sweep.passes import record, train_passes
-from softmax_regression.sweep.plan import Configuration
+from softmax_regression.sweep.plan import Trial
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -19,7 +19,7 @@ from softmax_regression.tracking.run_store import RunStore
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one run that holds a model and no evaluation."""
     root = empty_project(tmp_path, monkeypatch)
-    ((one,),) = train_passes([[Configuration(small_params(), {})]], root / FOLDER)
+    ((one,),) = train_passes([[Trial(small_params(), {})]], root / FOLDER)
     record(RunStore.open(root), one, root / FOLDER, Origin({}), {})
     return root
 

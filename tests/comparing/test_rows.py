@@ -4,20 +4,13 @@ import dataclasses
 
 import numpy as np
 from filled_project import RATE_05
+from made_answers import models
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing import rows
 from softmax_regression.comparing.comparison import Comparison
 from softmax_regression.statistics.models import compare_models
 from softmax_regression.statistics.seeds import compare_all_configurations, compare_configurations
-
-
-def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """Return two models' correctness with these discordant counts."""
-    a, b = np.ones(n, bool), np.ones(n, bool)
-    b[:only_a] = False
-    a[n - only_b :] = False
-    return a, b
 
 
 def test_columns_are_chosen_in_any_order() -> None:

@@ -1,11 +1,11 @@
 """The words on one pair: seen from the better one, figures that follow by hand, no figure that reads 0 and is not."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from filled_project import RATE_05
+from made_answers import compared, group, models
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison
@@ -20,26 +20,8 @@ from softmax_regression.comparing.sentences import (
     winner_of,
 )
 from softmax_regression.statistics.models import compare_all_models, compare_models
-from softmax_regression.statistics.seeds import ConfigurationComparison, compare_configurations
+from softmax_regression.statistics.seeds import compare_configurations
 from softmax_regression.tracking.run_store import RunStore
-
-
-def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """Return two models' correctness with these discordant counts."""
-    a, b = np.ones(n, bool), np.ones(n, bool)
-    b[:only_a] = False
-    a[n - only_b :] = False
-    return a, b
-
-
-def group(right: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return a configuration that with seed 0, 1, ... has the first so many of 1,000 images right."""
-    return {str(seed): np.arange(1000) < count for seed, count in enumerate(right)}
-
-
-def compared(images: Sequence[int], names: tuple[str, str] = ("old", "new")) -> ConfigurationComparison:
-    """Compare configurations of which the second has with each seed so many images more right than the first's 500."""
-    return compare_configurations(group([500] * len(images)), group([500 + more for more in images]), names=names)
 
 
 def test_a_better_model_is_told_from_its_own_side() -> None:

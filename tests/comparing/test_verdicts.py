@@ -1,12 +1,13 @@
 """The words of a comparison: one pair told in full, many runs as the best against the rest."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filled_project import RATE_01
+from made_answers import compared, group, models
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison, Configuration, Offer
@@ -19,31 +20,11 @@ from softmax_regression.comparing.verdicts import (
 )
 from softmax_regression.statistics.models import compare_models
 from softmax_regression.statistics.seeds import (
-    ConfigurationComparison,
     compare_all_configurations,
-    compare_configurations,
 )
 from softmax_regression.tracking.run_store import RunStore
 
 Group = Mapping[str, np.ndarray]
-
-
-def models(only_a: int, only_b: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """Return two models' correctness with these discordant counts."""
-    a, b = np.ones(n, bool), np.ones(n, bool)
-    b[:only_a] = False
-    a[n - only_b :] = False
-    return a, b
-
-
-def group(right: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return a configuration that with seed 0, 1, ... has the first so many of 1,000 images right."""
-    return {str(seed): np.arange(1000) < count for seed, count in enumerate(right)}
-
-
-def compared(images: Sequence[int], names: tuple[str, str] = ("old", "new")) -> ConfigurationComparison:
-    """Compare configurations of which the second has with each seed so many images more right than the first's 500."""
-    return compare_configurations(group([500] * len(images)), group([500 + more for more in images]), names=names)
 
 
 def of_groups(two: Comparison, groups: Mapping[str, Group], offer: Offer | None = None) -> Comparison:

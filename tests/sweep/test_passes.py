@@ -15,7 +15,7 @@ from trained_project import die, empty_project, small_params
 from softmax_regression.data.datasets import FOLDER
 from softmax_regression.sweep import passes
 from softmax_regression.sweep.passes import prepared, train_passes
-from softmax_regression.sweep.plan import Configuration
+from softmax_regression.sweep.plan import Trial
 from softmax_regression.training.solving import solve
 
 
@@ -25,12 +25,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return empty_project(tmp_path, monkeypatch) / FOLDER
 
 
-def configuration(**changes: object) -> Configuration:
+def configuration(**changes: object) -> Trial:
     """Return a configuration with these changes to the small params; '__' stands for the point."""
-    return Configuration(small_params(**{key.replace("__", "."): value for key, value in changes.items()}), {})
+    return Trial(small_params(**{key.replace("__", "."): value for key, value in changes.items()}), {})
 
 
-def alone(one: Configuration, folder: Path) -> dict[str, np.ndarray]:
+def alone(one: Trial, folder: Path) -> dict[str, np.ndarray]:
     """Return the arrays that the train stage gives this configuration."""
     params = one.params
     dataset = prepared(folder, params.data.name, None)
@@ -48,9 +48,9 @@ def test_small_passes_go_side_by_side_to_the_same_bits(folder: Path, capfd: pyte
     ]
     found = [one for done in train_passes(groups, folder) for one in done]
     assert len(found) == 5
-    assert {one.configuration.params.train.solver for one in found} == set(solvers)
+    assert {one.trial.params.train.solver for one in found} == set(solvers)
     for one in found:
-        expected = alone(one.configuration, folder)
+        expected = alone(one.trial, folder)
         for name, array in one.outcome.tensors.items():
             np.testing.assert_array_equal(array, expected[name], strict=True)
     assert "epoch" not in capfd.readouterr().out  # no lines of each training
@@ -106,11 +106,11 @@ import multiprocessing, os, signal, sys
 from pathlib import Path
 from trained_project import small_params
 from softmax_regression.sweep.passes import train_passes
-from softmax_regression.sweep.plan import Configuration
+from softmax_regression.sweep.plan import Trial
 
 if __name__ == "__main__":
     changes = [{"train.seed": seed, "train.epochs": 10_000 if seed else 1} for seed in range(3)]
-    groups = [[Configuration(small_params(**own), {})] for own in changes]
+    groups = [[Trial(small_params(**own), {})] for own in changes]
     next(train_passes(groups, Path(sys.argv[1])))
     print(*(process.pid for process in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

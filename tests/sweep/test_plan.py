@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from softmax_regression.params import Params, load_params, parse_params
-from softmax_regression.sweep.plan import Axis, Configuration, parse_axis, passes, patch, plan, with_seeds
+from softmax_regression.sweep.plan import Axis, Trial, parse_axis, passes, patch, plan, with_seeds
 
 ROOT = Path(__file__).parents[2]
 VALIDATION = "data.validation_size=5000"
@@ -17,7 +17,7 @@ def base() -> Params:
     return load_params(ROOT / "params.yaml")
 
 
-def planned(base: Params, *axes: str, samples: int | None = None, seed: int = 0) -> list[Configuration]:
+def planned(base: Params, *axes: str, samples: int | None = None, seed: int = 0) -> list[Trial]:
     """Return the plan of axes as they are typed."""
     return plan(base, [parse_axis(axis) for axis in axes], samples, seed)
 

@@ -11,7 +11,7 @@ from softmax_regression.artifacts.outcome import Epoch, History, Outcome
 from softmax_regression.params import load_params
 from softmax_regression.statistics.intervals import wilson_interval
 from softmax_regression.sweep.passes import Trained
-from softmax_regression.sweep.plan import Configuration, with_seeds
+from softmax_regression.sweep.plan import Trial, with_seeds
 from softmax_regression.sweep.ranking import Ranked, accuracy_interval, rank, summary, write_answers, write_table
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -20,7 +20,7 @@ SIZE, EXAMPLES = 100, 1000
 
 def trained(name: str, *accuracies: float, loss: float = 0.5, failure: str | None = None) -> list[Trained]:
     """Return a configuration with so many seeds, whose held-out images are right from the first on; the last fails."""
-    seeds = with_seeds([Configuration(PARAMS, {"optimizer.k": name})], len(accuracies))
+    seeds = with_seeds([Trial(PARAMS, {"optimizer.k": name})], len(accuracies))
     return [
         Trained(
             one,

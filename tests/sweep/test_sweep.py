@@ -2,54 +2,28 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import make_parts, write_folder
+from trained_project import ROOT, empty_project, run_stages
 
-from softmax_regression.artifacts.experiment import describe, read_experiment
-from softmax_regression.artifacts.outcome import read_trained, write_outcome
-from softmax_regression.data.datasets import FOLDER, load
-from softmax_regression.evaluation.evaluation import evaluate, write_evaluation, write_pictures
+from softmax_regression.artifacts.experiment import read_experiment
 from softmax_regression.files import read_yaml
-from softmax_regression.lineage.restore import record
-from softmax_regression.lineage.training_run import TrainingRun
-from softmax_regression.params import Params, load_params, plain
-from softmax_regression.sweep.plan import Configuration, parse_axis, plan, with_seeds
+from softmax_regression.params import load_params, plain
+from softmax_regression.sweep.plan import Trial, parse_axis, plan, with_seeds
 from softmax_regression.sweep.sweep import best_yaml, command, run_sweep
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
-from softmax_regression.training.solving import solve
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root with a small data set as the download stage leaves it, and a store without a run."""
-    root = tmp_path_factory.mktemp("prepared")
-    write_folder(root / FOLDER, parts=make_parts(train=300, test=50, shape=(6, 6)))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
-            patch.delenv(name, raising=False)
-        RunStore.open(root)  # 2 s; opening a copy corrects its paths
-    return root
 
 
 @pytest.fixture
-def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of it, which is the root to the stages' functions, too; the working folder has dvc.yaml."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(ROOT)
-    root = Path(shutil.copytree(prepared, tmp_path / "project"))
-    monkeypatch.setenv("DVC_ROOT", str(root))
-    return root
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a small data set and no run."""
+    return empty_project(tmp_path, monkeypatch)
 
 
-def configurations(*axes: str, data: str = "small") -> list[Configuration]:
+def configurations(*axes: str, data: str = "small") -> list[Trial]:
     """Return the grid over these axes on the small data set, or another."""
     fixed = (f"data.name={data}", "data.validation_size=50", "train.epochs=2", "train.batch_size=64")
     return plan(load_params(ROOT / "params.yaml"), [parse_axis(axis) for axis in (*fixed, *axes)])
@@ -123,30 +97,6 @@ def test_what_is_said_of_the_winner_is_kept_with_the_run(project: Path, tmp_path
     }
 
 
-def train_stage(root: Path, params: Params) -> RunRecord:
-    """Do what pipeline/train.py and pipeline/evaluate.py do with these params; return the train stage's run."""
-    dataset = load(root / FOLDER, params.data.name)
-    train, output, figures = (root / "artifacts" / name for name in ("train", "evaluate", "figures"))
-    experiment = describe(params.data, params.model, params.optimizer, params.train, dataset.report)
-    with TrainingRun(experiment, resume=True) as run:
-        outcome = solve(
-            dataset,
-            params.data.validation_size,
-            params.model,
-            params.optimizer,
-            params.train,
-            on_epoch=run.on_epoch,
-            checkpoint=run.checkpoint,
-        )
-        run.complete(write_outcome(train, outcome, experiment, dataset), train)
-    trained = read_trained(train)
-    found = evaluate(trained, dataset.test, params.evaluate)
-    write_evaluation(output, found, trained.model.class_names)
-    write_pictures(figures, found.answers, trained.model, dataset.test)
-    record(train, output, figures)
-    return RunStore.open(root).existing(run.run.run_id)
-
-
 def children(root: Path) -> list[RunRecord]:
     """Return the runs that sweeps have made of configurations, newest first."""
     return [one for one in RunStore.open(root).runs() if "mlflow.parentRunId" in one.tags]
@@ -160,7 +110,7 @@ def test_the_pipeline_repeats_what_a_sweep_has_trained(project: Path) -> None:
     wanted = {"optimizer.learning_rate": "0.1", "optimizer.momentum": "0.9"}
     (first,) = [one for one in children(project) if wanted.items() <= one.params.items()]
     assert first.live
-    again = train_stage(project, params)
+    again = run_stages(project, params)
     store = RunStore.open(project)
     first = store.existing(first.run_id)
     assert (again.key, again.config_key) == (first.key, first.config_key)
@@ -175,7 +125,7 @@ def test_the_pipeline_repeats_what_a_sweep_has_trained(project: Path) -> None:
 def test_a_sweep_repeats_what_the_pipeline_has_trained(project: Path) -> None:
     """The pipeline's run stays live; a second sweep's runs are repetitions of the first's, and it chooses the same."""
     grid = configurations("optimizer.learning_rate=0.1,0.3")
-    stage = train_stage(project, grid[0].params)
+    stage = run_stages(project, grid[0].params)
     assert stage.live
     first = run_sweep(project, grid, 1, project / "reports")
     assert "seed noise: unknown with one seed" in first

@@ -17,8 +17,7 @@ from softmax_regression.data.datasets import FOLDER, Examples, read_report
 from softmax_regression.lineage.provenance import origin_here
 from softmax_regression.params import Params, flatten, load_params
 from softmax_regression.sweep.passes import prepared, record, train_passes
-from softmax_regression.sweep.plan import Configuration as Trainee
-from softmax_regression.sweep.plan import changed, passes
+from softmax_regression.sweep.plan import Trial, changed, passes
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
@@ -121,10 +120,10 @@ def _train(store: RunStore, root: Path, missing: Sequence[Params]) -> list[str]:
     origin = origin_here(root)
     tags = {"mlflow.source.name": "softmax-regression compare"}
     failed = []
-    groups = passes([Trainee(params, {}) for params in missing], LARGEST_PASS)
+    groups = passes([Trial(params, {}) for params in missing], LARGEST_PASS)
     for done in train_passes(groups, root / FOLDER):
         for one in done:
-            params = one.configuration.params
+            params = one.trial.params
             test = prepared(root / FOLDER, params.data.name, params.data.resize).test
 
             def evaluated(run: Run, output: Path, test: Examples = test, params: Params = params) -> None:

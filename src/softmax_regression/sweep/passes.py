@@ -26,7 +26,7 @@ from softmax_regression.data.datasets import Dataset, load
 from softmax_regression.lineage.provenance import Origin
 from softmax_regression.lineage.restore import start
 from softmax_regression.progress import Progress, shown
-from softmax_regression.sweep.plan import Configuration, shares_passes
+from softmax_regression.sweep.plan import Trial, shares_passes
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.record import ERROR
 from softmax_regression.tracking.run import Run
@@ -46,7 +46,7 @@ class Trained:
     `answers` (N,) bool: which of the held-out examples are right in the end, where the training was one of a pass.
     """
 
-    configuration: Configuration
+    trial: Trial
     outcome: Outcome
     failure: str | None = None
     answers: npt.NDArray[np.bool_] | None = None
@@ -58,7 +58,7 @@ def prepared(folder: Path, name: str, size: int | None) -> Dataset:
     return load(folder, name, size=size)
 
 
-def train_passes(groups: Sequence[Sequence[Configuration]], folder: Path) -> Iterator[list[Trained]]:
+def train_passes(groups: Sequence[Sequence[Trial]], folder: Path) -> Iterator[list[Trained]]:
     """Train `groups`, see `plan.passes`, on the data set in `folder`, and yield each one's outcomes when it is done.
 
     A large pass has all threads; small ones go on side by side, in processes: threads of one process would wait for
@@ -73,7 +73,7 @@ def train_passes(groups: Sequence[Sequence[Configuration]], folder: Path) -> Ite
         yield _train(group, folder, show=True)
 
 
-def _side_by_side(groups: Sequence[Sequence[Configuration]], folder: Path, processes: int) -> Iterator[list[Trained]]:
+def _side_by_side(groups: Sequence[Sequence[Trial]], folder: Path, processes: int) -> Iterator[list[Trained]]:
     """Yield outcomes as passes end. When the caller stops, those that have begun end at once."""
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used threads may hang
     pool = ProcessPoolExecutor(processes, context, initializer=begin_process)
@@ -90,7 +90,7 @@ def _side_by_side(groups: Sequence[Sequence[Configuration]], folder: Path, proce
             process.terminate()
 
 
-def _train(group: Sequence[Configuration], folder: Path, *, show: bool) -> list[Trained]:
+def _train(group: Sequence[Trial], folder: Path, *, show: bool) -> list[Trained]:
     """Train the configurations of one pass together, on the training examples without those held out."""
     params = group[0].params
     dataset = prepared(folder, params.data.name, params.data.resize)
@@ -123,7 +123,7 @@ def _train(group: Sequence[Configuration], folder: Path, *, show: bool) -> list[
     ]
 
 
-def _train_alone(one: Configuration, dataset: Dataset) -> Trained:
+def _train_alone(one: Trial, dataset: Dataset) -> Trained:
     """Train as the train stage does, without a checkpoint."""
     from softmax_regression.training.solving import solve
 
@@ -155,7 +155,7 @@ def record(
 
     `folder` has the data; `and_then` is called with the run and the training's outputs, before the run ends.
     """
-    params = trained.configuration.params
+    params = trained.trial.params
     dataset = prepared(folder, params.data.name, params.data.resize)
     experiment = describe(params.data, params.model, params.optimizer, on_device_in_use(params.train), dataset.report)
     own = replace(origin, params=json.dumps(params.model_dump(), indent=2) + "\n")  # which is YAML, too

@@ -51,7 +51,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Trial:
     """Params to train with, and `changes`: the values of the sweep's axes that make them, by dotted key."""
 
     params: Params
@@ -72,7 +72,7 @@ def parse_axis(text: str) -> Axis:
     return Axis(key, values=tuple(dict.fromkeys(read_yaml(value, value) for value in values.split(","))))
 
 
-def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: int = 0) -> list[Configuration]:
+def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: int = 0) -> list[Trial]:
     """Return the configurations of the full grid over `axes` or, given `samples`, so many different random ones.
 
     All are checked as params.yaml is. Raises ValueError for keys that stand twice, that params.yaml does not have or
@@ -91,7 +91,7 @@ def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: i
         drawn = [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
     else:
         drawn = _sample(axes, samples, seed)
-    configurations = [Configuration(changed(base, changes), changes) for changes in drawn]
+    configurations = [Trial(changed(base, changes), changes) for changes in drawn]
     for configuration in configurations:
         values = flatten(configuration.params)
         if not values["data.validation_size"]:
@@ -107,9 +107,9 @@ def shares_passes(params: Params) -> bool:
     return all(flatten(params)[key] == needed for key, needed in TOGETHER.items())
 
 
-def passes(configurations: Sequence[Configuration], largest: int) -> list[list[Configuration]]:
+def passes(configurations: Sequence[Trial], largest: int) -> list[list[Trial]]:
     """Group what can be trained together, in order of first appearance, at most `largest` at a time."""
-    groups: dict[str, list[Configuration]] = {}
+    groups: dict[str, list[Trial]] = {}
     for one in configurations:
         values = flatten(one.params)
         keys = SHARED_AXES if shares_passes(one.params) else ()
@@ -118,12 +118,12 @@ def passes(configurations: Sequence[Configuration], largest: int) -> list[list[C
     return [group[i : i + largest] for group in groups.values() for i in range(0, len(group), largest)]
 
 
-def with_seeds(configurations: Sequence[Configuration], seeds: int) -> list[Configuration]:
+def with_seeds(configurations: Sequence[Trial], seeds: int) -> list[Trial]:
     """Return each configuration with `seeds` seeds, from its own upwards; its changes stay those of the axes."""
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, found {seeds}")
     return [
-        Configuration(changed(one.params, {"train.seed": one.params.train.seed + offset}), one.changes)
+        Trial(changed(one.params, {"train.seed": one.params.train.seed + offset}), one.changes)
         for offset in range(seeds)
         for one in configurations
     ]

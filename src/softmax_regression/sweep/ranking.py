@@ -65,8 +65,8 @@ def rank(trained: Sequence[Trained], examples: int) -> list[Ranked]:
     many there are to train on and to hold out, see `accuracy_interval`.
     """
     by_changes: dict[str, list[Trained]] = {}
-    for one in sorted(trained, key=lambda one: one.configuration.params.train.seed):
-        by_changes.setdefault(repr(one.configuration.changes), []).append(one)
+    for one in sorted(trained, key=lambda one: one.trial.params.train.seed):
+        by_changes.setdefault(repr(one.trial.changes), []).append(one)
     ranked = [_over_seeds(seeds, examples) for seeds in by_changes.values()]
     return sorted(ranked, key=lambda one: (one.failure is not None, -one.accuracy, one.loss))
 
@@ -177,7 +177,7 @@ def write_answers(path: Path, finished: Sequence[Ranked]) -> None:
 
 
 def _over_seeds(seeds: Sequence[Trained], examples: int) -> Ranked:
-    changes, numbers = seeds[0].configuration.changes, tuple(one.configuration.params.train.seed for one in seeds)
+    changes, numbers = seeds[0].trial.changes, tuple(one.trial.params.train.seed for one in seeds)
     if failure := next((one.failure for one in seeds if one.failure), None):
         return Ranked(changes, numbers, (), math.nan, Interval(math.nan, math.nan), (), failure)
     last = [one.outcome.history.last for one in seeds]

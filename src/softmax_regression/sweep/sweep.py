@@ -21,7 +21,7 @@ from softmax_regression.params import plain
 from softmax_regression.statistics.optimism import optimism
 from softmax_regression.sweep import plan
 from softmax_regression.sweep.passes import Trained, record, train_passes
-from softmax_regression.sweep.plan import Configuration
+from softmax_regression.sweep.plan import Trial
 from softmax_regression.sweep.ranking import rank, summary, write_answers, write_table
 from softmax_regression.tracking.run_store import RunStore
 
@@ -29,7 +29,7 @@ LARGEST_PASS = 64  # more at once is no faster: 8 to 64 in one matrix product ta
 NOT_IN_PATCH = ("data.validation_size", "train.seed")  # how the choice was made, not what was chosen
 
 
-def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, output: Path) -> str:
+def run_sweep(root: Path, configurations: Sequence[Trial], seeds: int, output: Path) -> str:
     """Train, record and rank `configurations`, each with `seeds` seeds; return what came out, as text.
 
     Writes table.csv, answers.npz (see `write_answers`) and best.yaml, a patch of params.yaml, into `output`. Before
@@ -60,7 +60,7 @@ def run_sweep(root: Path, configurations: Sequence[Configuration], seeds: int, o
                 record(store, one, root / FOLDER, origin, child_tags)
             trained += done
         places = {repr(one.changes): place for place, one in enumerate(configurations)}
-        trained.sort(key=lambda one: places[repr(one.configuration.changes)])  # passes may end in another order
+        trained.sort(key=lambda one: places[repr(one.trial.changes)])  # passes may end in another order
         ranking = rank(trained, report["train"]["examples"])
         best, finished = ranking[0], [one for one in ranking if not one.failure]
         too_high = optimism([one.answers for one in finished]) if finished else math.nan
