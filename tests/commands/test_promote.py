@@ -212,7 +212,7 @@ def test_few_seeds_are_refused(crowned: Project) -> None:
     """Two seeds give no verdict, however good they look: the line says which command trains more."""
     run_id = log_model(crowned.root, crowned.store, FEW)
     command = f"`softmax-regression compare champion {run_id} --seeds 32`"
-    refused(crowned, FEW, f"have 2 seeds in common, and a verdict takes 6 or more; {command} trains them")
+    refused(crowned, FEW, f"have 2 of the 6 seeds in common that a verdict takes; {command} trains them")
     assert comparisons(crowned) == 0
 
 
@@ -221,6 +221,12 @@ def test_no_difference_is_refused(crowned: Project) -> None:
     log_model(crowned.root, crowned.store, ALIKE)
     refused(crowned, ALIKE, "is not shown to be better than that of the champion")
     assert comparisons(crowned) == 1
+
+
+def test_a_worse_configuration_is_refused(crowned: Project) -> None:
+    """More seeds would not help it: it is said to be worse."""
+    promote(crowned.root, BETTER)
+    refused(crowned, FIRST, "is worse than that of the champion")
 
 
 def comparisons(project: Project) -> int:

@@ -135,8 +135,8 @@ def _judge(store: RunStore, root: Path, holder: RunRecord, record: RunRecord) ->
     more = f"`softmax-regression compare champion {record.run_id} --seeds"
     if judged.p_value is None or judged.interval is None or typical is None:
         raise ValueError(
-            f"the run {record} and the champion {holder} have {len(test.seeds)} seeds in common, and a verdict takes "
-            f"{FEWEST_SEEDS} or more; {more} 32` trains them"
+            f"the run {record} and the champion {holder} have {len(test.seeds)} of the {FEWEST_SEEDS} seeds in common "
+            f"that a verdict takes; {more} 32` trains them"
         )
     pair = [run.experiment.configuration for run in found.runs]
     count = store.count_comparison(found.runs[1].experiment.data, pair)
@@ -145,6 +145,11 @@ def _judge(store: RunStore, root: Path, holder: RunRecord, record: RunRecord) ->
         f"ahead with {test.wins[1]} of {len(test.seeds)} seeds, typically by {100 * typical:+.2f} points (median; 95% "
         f"interval on {noun} like these {low:.2f} to {high:.2f}; p = {judged.p_value:.2g})"
     )
+    if judged.verdict == "a better":
+        raise ValueError(
+            f"the configuration of the run {record} is worse than that of the champion {holder}: {figures}; promote "
+            "a run of a better one"
+        )
     if judged.verdict != "b better":
         raise ValueError(
             f"the configuration of the run {record} is not shown to be better than that of the champion {holder}: "
