@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import pty
 import re
 import shutil
 import signal
@@ -24,6 +26,7 @@ from PIL import Image
 from scratch_project import ROOT, Project, make_project
 
 from softmax_regression import cli
+from softmax_regression.tracking.run_store import RunStore
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of MLflow's own imports, in this process
@@ -296,6 +299,20 @@ def test_parity(trained: tuple[Project, str]) -> None:
         exact, scratch, explained = [float(cell) for cell in row if re.fullmatch(r"\d(\.\d+)?e-\d+", cell)]
         assert scratch < 1e-10
         assert 0 < exact < explained < 1e-6
+
+
+def test_a_terminal_obeys_no_difference_of_the_code(filled: Project) -> None:
+    """`show --diff` gives git every byte; in a terminal the same bytes are only shown."""
+    run = RunStore.open(filled.root).start_run("odd", "c", {})
+    run.log_bytes(b"+caf\xe9 \x1b[2K\n", "code.diff")
+    assert run.finish(key="odd")
+    command = [sys.executable, "-m", "softmax_regression.cli", "show", "odd", "--diff"]
+    for terminal, expected in ((False, b"+caf\xe9 \x1b[2K\n"), (True, rb"+caf\udce9 \x1b[2K" + b"\r\n")):
+        reader, writer = pty.openpty() if terminal else os.pipe()
+        with open(reader, "rb", buffering=0) as shown:  # noqa: PTH123
+            subprocess.run(command, cwd=filled.root, env=filled.variables(), stdout=writer, check=True)
+            assert shown.read(1000) == expected
+            os.close(writer)
 
 
 @pytest.mark.slow

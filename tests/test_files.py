@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+import os
 import re
 import resource
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -25,9 +27,12 @@ from softmax_regression.files import (
     md5_of,
     md5_of_folder,
     no_room,
+    parse_json,
     project_root,
+    read_text,
     read_yaml,
     sha256_of,
+    text_of,
     write_atomically,
 )
 
@@ -91,6 +96,19 @@ def test_a_file_larger_than_may_be_is_told(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_write(tmp_path: Path) -> None:
+    """A file that another process may still be writing stays, and so does one that only looks alike."""
+    names = (f".a.csv.{'0' * 32}.csv", f".a.csv.{'1' * 32}.csv", ".a.csv.old.csv")
+    old, new, other = (tmp_path / name for name in names)
+    for path in (old, new, other):
+        path.touch()
+    two_hours_ago = time.time() - 7200
+    for path in (old, other):
+        os.utime(path, (two_hours_ago, two_hours_ago))
+    write_atomically(tmp_path / "a.csv", "whole")
+    assert set(tmp_path.iterdir()) == {new, other, tmp_path / "a.csv"}
 
 
 def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +223,52 @@ def test_broken_yaml_is_one_line_that_names_its_origin(text: str, message: str) 
         read_yaml(text, "some/params.yaml")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        BOMB.replace("[*", "{<<: [*").replace("]\n", "]}\n").replace("[x, x, x, x, x, x, x, x, x]}", "{x: 1}"),
+        "a: " + "[" * 10**5,
+    ],
+)
+def test_a_text_that_stands_for_gigabytes_is_refused_unread(text: str) -> None:
+    """Lists of lists, nine times nine, are 500 bytes that stand for 9^9 words, mappings merged so too; and depths."""
+    message = r"^params\.yaml is not valid YAML: more than 16 repetitions \(\*name\), or 50 levels; correct it$"
+    with pytest.raises(ValueError, match=message):
+        read_yaml(text, "params.yaml")
+
+
+def test_a_few_repetitions_are_read() -> None:
+    """As people use them."""
+    assert read_yaml("a: &rate 0.1\nb: [*rate, *rate]\n", "params.yaml") == {"a": 0.1, "b": [0.1, 0.1]}
+
+
+def test_text_in_another_encoding_is_named(tmp_path: Path) -> None:
+    """UTF-16, as some editors save it: the file, the place and what to do; UTF-8 is read, whatever the locale."""
+    path = tmp_path / "params.yaml"
+    path.write_bytes("ä".encode("utf-16"))
+    with pytest.raises(ValueError, match=rf"^{path} is no UTF-8 text \(invalid start byte at byte 0\); save it as"):
+        read_text(path)
+    path.write_bytes("ä".encode())
+    assert read_text(path) == text_of(path) == "ä"
+    assert text_of(tmp_path / "nowhere") == ""
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "null", '"a"', "", "{", "[" * 10**5, f'{{"a": {10**400}}}'])
+def test_what_is_no_json_with_names_is_refused(text: str) -> None:
+    """A list, a number, nothing, half a text, one nested too deeply: a ValueError."""
+    assert parse_json('{"a": 1}') == {"a": 1}
+    with pytest.raises(
+        ValueError, match=r"^(expected \{\.\.\.\}, found |Expect|it is nested|it holds a number of 401)"
+    ):
+        parse_json(text)
 
 
 def test_the_root_is_the_nearest_folder_with_dvc_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,10 +34,12 @@ def test_the_committed_params_are_the_books_recipe() -> None:
     [
         ("optimizer.learning_rte", 0.1, "unknown key optimizer.learning_rte; did you mean optimizer.learning_rate?"),
         ("optimzer", {}, "unknown key optimzer; did you mean optimizer?"),
+        ("a\nb", 1, "unknown key a b; known there: data, download"),
         ("zzz", 1, "unknown key zzz; known there: data, download, model, optimizer, train, evaluate, predict, "
          "registry"),
         ("train.epochs", 1.5, "train.epochs: input should be a valid integer; found 1.5"),
         ("train.epochs", True, "train.epochs: input should be a valid integer; found True"),
+        ("train.epochs", 10**4000, "train.epochs: input should be less than 2147483648; found 1000"),
         ("train.epochs", 0, "train.epochs: input should be greater than 0; found 0"),
         ("optimizer.momentum", 1.0, "optimizer.momentum: input should be less than 1; found 1.0"),
         ("optimizer.learning_rate", float("nan"), "optimizer.learning_rate: input should be a finite number"),
@@ -56,6 +58,7 @@ def test_the_committed_params_are_the_books_recipe() -> None:
         ("download.timeout", 0, "download.timeout: input should be greater than 0; found 0"),
         ("data.sources", {}, "unknown key data.sources; did you mean download.sources?"),
         ("download.make_classification.n_classes", 1, "n_classes: input should be greater than or equal to 2; found 1"),
+        ("download.make_classification.n_classes", 257, "n_classes: input should be less than or equal to 256; found "),
         ("evaluate.on_failed_check", "warn", "on_failed_check: input should be 'record' or 'stop'; found 'warn'"),
         ("predict.count", 65, "predict.count: input should be less than or equal to 64; found 65"),
         ("registry.model", "a/b", "registry.model: expected up to 100 letters, digits, '.', '_' and '-', the first a "
@@ -70,6 +73,7 @@ def test_a_wrong_value_is_refused_with_its_dotted_key(key: str, value: object, m
         parse_params(edited(key, value))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_missing_key_is_named() -> None:
@@ -102,6 +106,14 @@ def test_a_number_as_people_and_dvc_write_it_is_read(text: str, tmp_path: Path) 
     path = tmp_path / "params.yaml"
     path.write_text(COMMITTED.read_text().replace("weight_decay: 0.0", f"weight_decay: {text}"))
     assert load_params(path).optimizer.weight_decay == float(text)
+
+
+def test_a_number_without_an_end_is_refused(tmp_path: Path) -> None:
+    """Python itself writes no whole number of so many digits into a message."""
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.read_text().replace("epochs: 10", f"epochs: 0x{'f' * 9000}"))
+    with pytest.raises(ValueError, match=r"train\.epochs: .* less than 2147483648; found a whole number of thousands"):
+        load_params(path)
 
 
 @pytest.mark.parametrize("text", ["'1e-3'", '"0.001"'])
@@ -140,6 +152,9 @@ def test_broken_yaml_and_no_file_are_errors(tmp_path: Path) -> None:
     path.write_text("data: [")
     with pytest.raises(ValueError, match="not valid YAML"):
         load_params(path)
+    path.write_bytes(COMMITTED.read_bytes().decode().encode("utf-16"))
+    with pytest.raises(ValueError, match=r"params\.yaml is no UTF-8 text"):
+        load_params(path)
     path.write_text("just text")
     with pytest.raises(ValueError, match="must hold the sections data, download, model"):
         load_params(path)
@@ -158,3 +173,15 @@ def test_flat_params_have_dotted_names() -> None:
     assert flat["optimizer.learning_rate"] == 0.1
     assert flat["download.make_classification.n_samples"] == 1000
     assert list(dict.fromkeys(key.partition(".")[0] for key in flat)) == list(Params.model_fields)
+
+
+@pytest.mark.parametrize("source", ["https://ann:open-sesame@mirror/data", "https://mirror/data?sig=open-sesame"])
+@pytest.mark.parametrize("name", ["fashion_mnist", "another"])
+def test_a_source_with_credentials_is_refused_unseen(name: str, source: str) -> None:
+    """DVC writes all sources into dvc.lock, also those of other data sets: none may hold a password. netrc holds it."""
+    sources = {name: ["../here", source]}
+    with pytest.raises(
+        ValueError, match=rf"download\.sources\.{name}\.1: .* would reach dvc\.lock .* ~/\.netrc"
+    ) as caught:
+        parse_params(edited("download.sources", sources))
+    assert "sesame" not in str(caught.value)

@@ -40,6 +40,15 @@ def test_markup_and_emoji_codes_stay_as_they_are() -> None:
     assert text_table(["run"], [["[red]x[/red]"], [":smile: [x]"]], "l")[1:] == ["  [red]x[/red]", "  :smile: [x]"]
 
 
+def test_a_cell_is_one_line_that_a_terminal_does_not_obey() -> None:
+    """A line end or an escape in a name is visible, counts as wide as it is shown, and makes no row of its own."""
+    assert text_table(["run", "n"], [["a\nb\x1b[2K", "1"], ["c", "2"]], "lr") == [
+        "  run          n",
+        r"  a\nb\x1b[2K  1",
+        "  c            2",
+    ]
+
+
 def test_the_terminal_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """No colours and no other width, even where the environment asks for them."""
     wide = ["a" * 60, "1"]

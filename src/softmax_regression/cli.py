@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = command("ui", _ui, "open the MLflow UI of this project's runs")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--insecure", action="store_true", help="let everybody in who reaches --host; there is no password")
     sync = command("sync", _sync, "bring MLflow up to date with DVC: rebuild missing runs, complete unfinished ones")
     sync.add_argument("names", nargs="*", metavar="NAME", help=f"{NAMES} (default: all that DVC knows)")
     show = command("show", _show, "describe a run, and print the commands that restore its state")
@@ -93,7 +94,7 @@ def _run(root: Path, options: argparse.Namespace) -> None:
 def _ui(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.tracking.client import serve_ui
 
-    serve_ui(root, host=options.host, port=options.port)
+    serve_ui(root, host=options.host, port=options.port, insecure=options.insecure)
 
 
 def _sync(root: Path, options: argparse.Namespace) -> None:
@@ -106,8 +107,10 @@ def _sync(root: Path, options: argparse.Namespace) -> None:
 def _show(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.commands.show import difference, show
 
-    if options.diff:
-        sys.stdout.buffer.write(difference(root, options.run))
+    if options.diff and not sys.stdout.isatty():
+        sys.stdout.buffer.write(difference(root, options.run))  # every byte, for git apply
+    elif options.diff:
+        print(difference(root, options.run).decode(errors="surrogateescape"), end="")
     else:
         print(show(root, options.run))
 

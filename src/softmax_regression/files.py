@@ -6,6 +6,7 @@ params.yaml means the same to DVC and to the stages: `1e-3` is 0.001, `010` is 1
 
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -13,8 +14,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,14 +24,18 @@ from uuid import uuid4
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The same as SQLite, NumPy, safetensors and the zip writer of torch.save say it, which give no number.
 _NO_ROOM_IN_WORDS = re.compile(r"disk is full|requested and \d+ written|No space left on device|unexpected pos \d")
+_ABANDONED = 3600.0  # seconds after which nobody goes on writing a file
+_DEEPEST = 50  # levels of a YAML text; params.yaml has three
+_MOST_ALIASES = 16  # of a YAML text: each may stand for all before it, so that 80 of them stand for gigabytes
 
 
 @contextmanager
 def atomic_path(path: Path, size: int = 0) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` on success, remove it on error.
 
-    The folder is made if it is missing. Readers see the old file or the new one, never a part. `size`: in bytes, if it
-    is known. Raises OSError, which says how much is needed and how much is free, where there is no room for the file.
+    The folder is made if it is missing. Readers see the old file or the new one, never a part. What a process that was
+    killed had begun to write is removed, once it has lain for an hour. `size`: in bytes, if it is known. Raises
+    OSError, which says how much is needed and how much is free, where there is no room for the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}{path.suffix}")
@@ -37,6 +43,7 @@ def atomic_path(path: Path, size: int = 0) -> Iterator[Path]:
         temporary.touch()  # with the permissions of an ordinary new file, whoever writes it
         yield temporary
         temporary.replace(path)
+        _remove_begun(path)
     except Exception as error:
         written = temporary.stat().st_size if temporary.exists() else 0
         temporary.unlink(missing_ok=True)  # before the free room is looked up
@@ -46,6 +53,13 @@ def atomic_path(path: Path, size: int = 0) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_begun(path: Path) -> None:
+    for other in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{glob.escape(path.suffix)}"):
+        with suppress(OSError):  # another process was faster
+            if time.time() - other.stat().st_mtime > _ABANDONED:
+                other.unlink()
 
 
 def no_room(error: BaseException, folder: Path) -> str:
@@ -88,9 +102,34 @@ def existing(path: Path, remedy: str) -> Path:
     return path
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file, UTF-8. Raises ValueError, which names the file, for another encoding."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+
+
 def text_of(path: Path) -> str:
-    """Return the text of a file; nothing where there is no such file."""
-    return path.read_text() if path.is_file() else ""
+    """Return the text of a file, see `read_text`; nothing where there is no such file."""
+    return read_text(path) if path.is_file() else ""
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Return what a JSON text holds by name. Raises ValueError for anything else, and for what no float64 holds."""
+    try:
+        content = json.loads(text, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"expected {{...}}, found {text[:20].strip()!r}")
+    return content
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 300:
+        raise ValueError(f"it holds a number of {len(digits)} digits")
+    return int(digits)
 
 
 def sha256_of(path: Path) -> str:
@@ -117,12 +156,23 @@ def md5_of_folder(folder: Path) -> str:
 
 
 def read_yaml(text: str, origin: str) -> Any:
-    """Return what a YAML text holds; `origin` names it in errors. Raises ValueError where it is not valid YAML."""
+    """Return what a YAML text holds; `origin` names it in errors.
+
+    Raises ValueError where it is not valid YAML, and where it is nested deeply, or repeats parts of itself (`*name`) so
+    often that a short text may stand for more than memory holds.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
+    reader, aliases, depth = YAML(typ="safe"), 0, 0
     try:
-        return YAML(typ="safe").load(text)
+        for event in reader.parse(text):
+            aliases += isinstance(event, AliasEvent)
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if aliases > _MOST_ALIASES or depth > _DEEPEST:
+                raise ValueError(f"more than {_MOST_ALIASES} repetitions (*name), or {_DEEPEST} levels")
+        return reader.load(text)
     except (YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""

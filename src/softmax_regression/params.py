@@ -12,15 +12,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from softmax_regression.files import existing, read_yaml
+from softmax_regression.files import existing, read_text, read_yaml
+from softmax_regression.redaction import holds_credentials
 
-PositiveInt = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
+PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_LONGEST = 200  # characters of a value in an error
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _is_public(source: str) -> str:
+    if holds_credentials(source):
+        raise ValueError(
+            "it holds a user name, a password or a token, which would reach dvc.lock and every run; leave that out and "
+            "write a line into ~/.netrc: machine HOST login NAME password PASSWORD"
+        )
+    return source
 
 
 class _Section(BaseModel):
@@ -34,7 +45,7 @@ class MakeClassification(_Section):
     n_features: PositiveInt
     n_informative: PositiveInt
     n_redundant: Count
-    n_classes: Annotated[int, Field(ge=2)]
+    n_classes: Annotated[int, Field(ge=2, le=2**8)]
     n_clusters_per_class: PositiveInt
     class_sep: Positive
     test_size: Annotated[float, Field(gt=0, lt=1)]
@@ -65,7 +76,7 @@ class OwnData(_Section):
 class DownloadParams(_Section):
     """Where a data set comes from (`sources` by name, in `timeout` seconds), what it is made from, how it is read."""
 
-    sources: dict[str, list[str]]
+    sources: dict[str, list[Annotated[str, AfterValidator(_is_public)]]]
     timeout: Positive
     make_classification: MakeClassification
     own: OwnData
@@ -161,22 +172,22 @@ class Params(_Section):
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check `path`.
 
-    Raises FileNotFoundError when there is no such file and ValueError when it is no YAML or does not fit: unknown,
-    missing or wrongly typed keys, values out of range.
+    Raises FileNotFoundError when there is no such file and ValueError when it is no YAML in UTF-8 or does not fit:
+    unknown, missing or wrongly typed keys, values out of range.
     """
-    text = existing(path, "run from the project's root, where params.yaml is").read_text()
+    text = read_text(existing(path, "run from the project's root, where params.yaml is"))
     return parse_params(read_yaml(text, str(path)), str(path))
 
 
 def parse_params(content: object, origin: str = "params.yaml") -> Params:
     """Check `content`, the nested mapping that a params.yaml holds; `origin` names it in errors."""
     if not isinstance(content, dict):
-        raise ValueError(f"{origin} must hold the sections {', '.join(Params.model_fields)}; found {content!r}")
+        raise ValueError(f"{origin} must hold the sections {', '.join(Params.model_fields)}; found {_shown(content)}")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         messages = dict.fromkeys(_explain(dict(problem)) for problem in error.errors())
-        raise ValueError(f"{origin}: {'; '.join(messages)}") from None
+        raise ValueError(" ".join(f"{origin}: {'; '.join(messages)}".split())) from None
 
 
 def flatten(sections: BaseModel | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -205,12 +216,20 @@ def _explain(problem: dict[str, Any]) -> str:
         return f"missing key {key}; add it (the params.yaml in git shows its usual value)"
     if kind == "value_error":
         return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
-    hint = f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {found!r}"
+    hint = f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {_shown(found)}"
     if isinstance(found, str) and kind in {"float_type", "int_type"}:
         with suppress(ValueError):
             float(found)
             return f"{hint}, which is text; write it without quotes"
     return hint
+
+
+def _shown(found: object) -> str:
+    """Return what was found as a line of some length, whatever it is; str() takes no whole number of 4,300 digits."""
+    try:
+        return shown if len(shown := repr(found)) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    except ValueError:
+        return "a whole number of thousands of digits"
 
 
 def _nearest(key: str) -> str:

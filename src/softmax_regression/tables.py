@@ -3,6 +3,8 @@
 import io
 from collections.abc import Sequence
 
+from softmax_regression.entry import one_line
+
 WIDTH = 100
 _GAP, _INDENT, _NARROWEST = 2, 2, 8
 
@@ -11,7 +13,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
     """Return the lines of a table; `align` has an r for each column of figures, another letter for one of words.
 
     Where it would be wider than WIDTH, the widest columns of words are cut, and what is cut ends in an ellipsis;
-    figures never are. The lines are the same on every terminal, and what looks like rich's markup stays as it is.
+    figures never are. The lines are the same on every terminal, and what looks like rich's markup stays as it is; a
+    line end or an escape in a cell is made visible (see `entry.one_line`).
     """
     from rich.console import Console
     from rich.table import Table
@@ -20,6 +23,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
     def cells(row: Sequence[str]) -> list[Text]:
         return [Text(words, no_wrap=True, overflow="ellipsis") for words in row]
 
+    header, *rows = [[one_line(words) for words in row] for row in (header, *rows)]
     widths = _widths([header, *rows])
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
     for words, side in zip(cells(header), align, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scratch_project import PARAMS
 
 from softmax_regression.artifacts.experiment import (
     Experiment,
@@ -18,7 +19,7 @@ from softmax_regression.artifacts.experiment import (
 from softmax_regression.params import Params, flatten, load_params
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENT = Experiment(params={"b": 1, "a": 0.1}, data={"train-images": "00"}, model="22")
+EXPERIMENT = Experiment(params=PARAMS, data={"train-images": "00"}, model="22")
 # An experiment.json as it was written before version 0.2: with the digests of the code, made data under "data".
 OLD = """{
   "code": {
@@ -53,7 +54,7 @@ def test_the_file_keeps_the_experiment(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
     path.write_text(EXPERIMENT.to_json())
     assert read_experiment(path) == EXPERIMENT
-    assert replace(EXPERIMENT, params={"a": 0.1, "b": 1}).to_json() == EXPERIMENT.to_json()
+    assert replace(EXPERIMENT, params=dict(reversed(PARAMS.items()))).to_json() == EXPERIMENT.to_json()
 
 
 @pytest.mark.parametrize("change", [{"params": {"a": 2}}, {"data": {}}, {"model": "33"}])
@@ -167,10 +168,20 @@ def test_no_or_broken_experiment_says_what_to_run(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
     with pytest.raises(FileNotFoundError, match="dvc repro train"):
         read_experiment(path)
-    for text in ('{"other": 1}', "{", "[1]", '{"params": {}}'):
+    whole = json.loads(EXPERIMENT.to_json())
+    damaged = [{"params": [1]}, {"data": None}, {"data": {"train-images": 1}}, {"model": 3}, {"code": "a"}]
+    damaged += [{"params": PARAMS | {"optimizer.learning_rate": rate}} for rate in ("fast", None)]
+    damaged += [{"params": {key: value for key, value in PARAMS.items() if key != "train.seed"}}]
+    texts = ["", '{"other": 1}', "{", "[1]", "null", "[" * 10**5, '{"params": {}}']
+    for text in (*texts, *(json.dumps(whole | change) for change in damaged)):
         path.write_text(text)
-        with pytest.raises(ValueError, match=r"experiment\.json is no experiment\.json: .*; run `dvc repro -f train`"):
+        message = r"experiment\.json is no experiment\.json: .*; run `dvc repro -f train`$"
+        with pytest.raises(ValueError, match=message) as caught:
             read_experiment(path)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(EXPERIMENT.to_json().encode("utf-16"))
+    with pytest.raises(ValueError, match=r"experiment\.json is no UTF-8 text"):
+        read_experiment(path)
 
 
 def test_names_show_what_departs_from_the_plain_recipe(params: Params) -> None:

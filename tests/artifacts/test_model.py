@@ -315,9 +315,13 @@ def test_an_impossible_label_costs_infinitely_much() -> None:
     assert cross_entropy(np.array([[0.0, -math.inf]]), np.array([1])).tolist() == [math.inf]
 
 
-def test_no_model_says_what_to_run(tmp_path: Path) -> None:
+def test_no_model_says_what_to_run(tmp_path: Path, dataset: Dataset) -> None:
     """A missing file is one line with the command that makes it."""
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors not found; run `dvc repro train`"):
+        read_model(tmp_path)
+    write_model(tmp_path, {"weight": WEIGHT}, dataset)
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.json not found; run `dvc repro train`"):
         read_model(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"snapshots\.safetensors not found; run `dvc repro train`"):
         read_tensors(tmp_path / "snapshots.safetensors")
@@ -335,14 +339,59 @@ def test_damaged_arrays_say_what_to_run(tmp_path: Path, dataset: Dataset, damage
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"data": "small"}', None])
-def test_a_damaged_description_says_what_to_run(tmp_path: Path, dataset: Dataset, text: str | None) -> None:
-    """model.json that is no JSON, lacks a key or is not there is one line, too."""
+DAMAGED: list[dict[str, object]] = [
+    {"data": 1},
+    {"class_names": "abc"},
+    {"class_names": []},
+    {"class_names": [1, 2, 3]},
+    {"example_shape": 4},
+    {"example_shape": []},
+    {"example_shape": [-2, -2]},
+    {"example_shape": [2.0, 2.0]},
+    {"scale": 10**400},
+    {"scale": [1.0]},
+    {"feature_names": 3},
+    {"feature_names": ["a"]},
+    {"standardise": [1]},
+    {"standardise": {"mean": [0.0] * 4}},
+    {"standardise": {"mean": [0.0] * 4, "deviation": [1.0] * 3}},
+    {"standardise": {"mean": [0.0] * 4, "deviation": [0.0] * 4}},
+    {"standardise": {"mean": ["a"] * 4, "deviation": [1.0] * 4}},
+]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 10**5, '{"data": "small"}', *DAMAGED])
+def test_a_damaged_description_says_what_to_run(
+    tmp_path: Path, dataset: Dataset, text: str | dict[str, object]
+) -> None:
+    """model.json that is no JSON, lacks a key or has another kind of value is one line with the file's name."""
     write_model(tmp_path, {"weight": WEIGHT}, dataset)
-    (tmp_path / "model.json").unlink()
-    if text is not None:
-        (tmp_path / "model.json").write_text(text)
-    with pytest.raises(ValueError, match=r"holds no readable model: .*; run `dvc repro -f train`"):
+    path = tmp_path / "model.json"
+    path.write_text(text if isinstance(text, str) else json.dumps(json.loads(path.read_text()) | text))
+    with pytest.raises(ValueError, match=r"model\.json is damaged: .*; run `dvc repro -f train`$") as caught:
+        read_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"weight": WEIGHT[:2]}, r"`weight`: expected finite numbers of shape \(3, 4\), found float32 of shape \(2,"),
+        ({"weight": WEIGHT[:, :3]}, r"`weight`: .* \(3, 4\), found float32 of shape \(3, 3\)"),
+        ({"weight": WEIGHT.reshape(-1)}, r"`weight`: .* \(3, 4\), found float32 of shape \(12,\)"),
+        ({"weight": WEIGHT, "bias": BIAS[:2]}, r"`bias`: .* \(3,\), found float32 of shape \(2,\)"),
+        ({"weight": WEIGHT.astype(np.int32)}, "`weight`: .* found int32"),
+        ({"weight": WEIGHT * np.float32(np.nan)}, "`weight`: expected finite numbers"),
+        ({"weight": WEIGHT, "hidden.0.weight": np.zeros((5, 4), np.float32)}, r"`weight`: .* \(3, 5\)"),
+        ({"weight": WEIGHT, "hidden.0.weight": np.zeros(4, np.float32)}, r"`hidden.0.weight`: .* \(4, 4\)"),
+    ],
+)
+def test_arrays_of_another_shape_make_no_model(
+    tmp_path: Path, dataset: Dataset, tensors: dict[str, np.ndarray], message: str
+) -> None:
+    """Layers lead from the features to the classes that model.json names; the error names the array and both shapes."""
+    write_model(tmp_path, tensors, dataset)
+    with pytest.raises(ValueError, match=rf"holds no readable model: its array {message}.*; run `dvc repro -f train`"):
         read_model(tmp_path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_data
+from scratch_project import PARAMS
 
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.outcome import (
@@ -30,7 +31,7 @@ WEIGHT = (np.arange(12).reshape(3, 4) / 7).astype(np.float32)
 BIAS = np.array([0.5, -0.5, 0.0], dtype=np.float32)
 SNAPSHOTS: Mapping[int, np.ndarray] = {0: WEIGHT * 0, 2: WEIGHT}
 OUTCOME = Outcome({"weight": WEIGHT, "bias": BIAS}, HISTORY, SNAPSHOTS)
-EXPERIMENT = Experiment(params={"data.name": "small"}, data={})
+EXPERIMENT = Experiment(params=PARAMS, data={})
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from scratch_project import ROOT, write_lock, write_training
 from softmax_regression.commands import doctor as module
 from softmax_regression.commands.doctor import Finding, doctor
 from softmax_regression.files import md5_of_folder
+from softmax_regression.lineage import states
 from softmax_regression.tracking import processes
 from softmax_regression.tracking.run_store import RunStore
 
@@ -77,8 +78,9 @@ def test_a_torn_lock_file_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) 
     """After a merge conflict in dvc.lock nothing is known of the outputs."""
     monkeypatch.undo()
     (root / "dvc.lock").write_text("<<<<<<< HEAD\n: [\n")
-    (finding,) = module._dvc(root)
-    assert "git checkout dvc.lock" in finding.fix
+    with pytest.raises(ValueError, match=r"dvc\.lock is not valid YAML in line \d: .*; `git checkout dvc\.lock`"):
+        list(module._dvc(root))
+    assert "git checkout dvc.lock" in line_of(root, "data")
 
 
 def test_another_python_on_the_path_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,3 +176,11 @@ def test_dead_runs_are_named_and_ended(tmp_path: Path, alone: pytest.MonkeyPatch
     ]
     assert [store.existing(run.run_id).status for run in runs] == ["KILLED", "KILLED", "RUNNING", "RUNNING"]
     assert "dead run" not in doctor(root)[0]
+
+
+def test_the_name_of_an_experiment_is_one_word_of_the_advice(root: Path, alone: pytest.MonkeyPatch) -> None:
+    """git takes `x;id` for a name: whoever pastes the advice about a pulled experiment runs nothing else."""
+    RunStore.open(root)
+    alone.setattr(states, "all_states", lambda root: [states.State("x;id", root)])
+    alone.setattr(module, "lacking", lambda store, state: (None, ["artifacts/train"]))
+    assert line_of(root, "runs of x;id").endswith("fix it: `softmax-regression sync 'x;id'`")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -180,6 +183,39 @@ def test_a_file_without_an_answer_is_one_line_and_the_rest_is_answered(root: Pat
     assert {path.stem for path in (root / "out").iterdir()} == {"mine"}
 
 
+@pytest.mark.parametrize("suffix", ["", ".png", ".csv", ".npy"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_what_is_no_file_is_refused_and_not_opened(root: Path, picture: Path, kind: str, suffix: str) -> None:
+    """A pipe would be waited for, /dev/zero read, without an end: one line, then the next file."""
+    path = root / f"mine{suffix}"
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(root):  # a socket's path may not be long
+            server.bind(path.name)
+    other = root / "other.png"
+    Image.new("L", (8, 8), 255).save(other)
+    lines = list(predict_files(root, [path, other], "workspace", root / "out"))
+    assert lines[0] == f"error: {path} is a pipe or a device; give a file"
+    assert str(other) in lines[1]
+
+
+def test_an_array_that_is_locked_does_not_end_the_rest(root: Path, picture: Path) -> None:
+    """An encrypted archive is refused in one line, then the next file is answered."""
+    np.savez(root / "locked.npz", x=small_data.make_examples(3, (8, 8)).images)
+    content = bytearray((root / "locked.npz").read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + offset] |= 1  # the flag that says so
+    (root / "locked.npz").write_bytes(content)
+    lines = list(predict_files(root, [root / "locked.npz", picture], "workspace", root / "out"))
+    assert isinstance(lines[0], Refusal)
+    assert "locked.npz" in lines[0]
+    assert lines[1].startswith(f"{picture}: bright")
+
+
 def test_a_model_of_vectors_takes_no_pictures_and_a_bad_row_no_file(root: Path, picture: Path) -> None:
     """A picture is refused with what to give; a table with a bad row has its line and leaves no part of a file."""
     raw, _ = write_vectors(root)
@@ -225,5 +261,10 @@ def test_the_model_of_any_run_answers(root: Path, picture: Path, monkeypatch: py
     assert "dark 100.0%" in next(predict_files(root, [picture], "workspace", root / "out"))
     for ref in ("HEAD", "best", run.run_id):
         assert "bright 100.0%" in next(predict_files(root, [picture], ref, root / "out"))
+    (kept,) = (root / "mlruns").glob(f"**/{run.run_id}/artifacts/model.json")
+    kept.write_text("{")
+    message = r"the run .*: model\.json is damaged: .*; delete the run in MLflow, and run `softmax-regression sync`$"
+    with pytest.raises(ValueError, match=message):
+        list(predict_files(root, [picture], run.run_id, root / "out"))
     with pytest.raises(ValueError, match="'nobody' names no run, DVC experiment or commit"):
         list(predict_files(root, [picture], "nobody", root / "out"))

@@ -148,6 +148,10 @@ def test_the_summary_names_the_result_and_the_run(tmp_path: Path, monkeypatch: p
     failed = "train loss: found 0.6, wanted below 0.5"
     findings.write_text(json.dumps({"metrics": figures, "tags": {"checks.failed": failed}}))
     assert f"\nchecks failed: {failed}\n" in run.summary(root, root)
+    for text, said in (("{", "findings.json is damaged: "), ('{"metrics": {}, "tags": {}}', "lack 'checks.failed'")):
+        findings.write_text(text)
+        with pytest.raises(ValueError, match=rf"{said}.*; run `dvc repro -f evaluate`$"):
+            run.summary(root, root)
     findings.write_text(json.dumps({"metrics": figures, "tags": {"checks.failed": "none"}}))
     assert run.summary(root, root).splitlines() == [
         "data set:      small",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,42 @@ def test_an_unknown_commit_is_said(tmp_path: Path, first: str) -> None:
     assert "not known" in way_back(tmp_path, replace(RECORD, tags={"git.commit": "none"}), None, dirty=False)
     elsewhere = replace(RECORD, tags={"git.commit": "0" * 40})
     assert "git fetch" in way_back(tmp_path, elsewhere, None, dirty=False)
+
+
+@pytest.mark.parametrize(
+    "commit", ["--output={}", "HEAD", "$(touch {})", "{0} && touch {0}", "0123", "../{}", "", "a\nb"]
+)
+def test_a_tag_that_is_no_commit_reaches_neither_git_nor_a_command(tmp_path: Path, first: str, commit: str) -> None:
+    """Tags are other people's: an option of git's, a word for a commit and a piece of shell are as good as nothing."""
+    before = set(tmp_path.iterdir())
+    record = replace(RECORD, tags={"git.commit": commit.format(tmp_path / "made")})
+    assert way_back(tmp_path, record, None, dirty=False) == "The commit that it came of is not known."
+    assert set(tmp_path.iterdir()) == before
+
+
+HOSTILE = ("x; touch made", "$(touch made)", "`touch made`", "'; touch made; '", "a\ntouch made", "-rf", "{", "&x", "")
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_param_of_a_store_is_one_word_of_a_command(tmp_path: Path, first: str, value: str) -> None:
+    """Whatever the value, a shell that is given the printed line reads it as one argument, and runs nothing."""
+    record = replace(RECORD, tags={"git.commit": first}, params={**RECORD.params, "train.solver": value})
+    command = way_back(tmp_path, record, None, dirty=False).partition(first)[2].strip()
+    arguments = shlex.split(command)
+    assert arguments[:3] == ["dvc", "exp", "run"]
+    assert [word for word in arguments[3:] if word != "-S"] == [f"train.solver={value}"]
+
+
+def test_what_a_store_says_is_shown_on_its_own_line(tmp_path: Path) -> None:
+    """A line end in a name or a tag makes no line that looks like one of ours."""
+    root = filled_project(tmp_path)
+    store = RunStore.open(root)
+    run = store.start_run("odd\n  metrics   1.0", "c", {}, {"platform": "x\n  commit   0123", "git.commit": "-x\ny"})
+    assert run.finish(key="k1")
+    text = show(root, run.run_id)
+    assert text.startswith(r"odd\n  metrics   1.0 (")
+    assert facts_of(text)["machine"] == r"x\n  commit   0123"
+    assert len(text.partition("\n\n")[0].splitlines()) == len(facts_of(text)) + 1
 
 
 def test_a_run_is_described(root: Path) -> None:

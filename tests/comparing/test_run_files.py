@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from filled_project import CLASS_NAMES, LABELS, NOT_EVALUATED, RATE_05
 
 from softmax_regression.comparing.run_files import RunFiles
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.stage_logs import PREDICTIONS
 
 
 def named(store: RunStore, name: str) -> RunRecord:
@@ -37,6 +39,28 @@ def test_what_a_run_lacks_is_none(store: RunStore, tmp_path: Path) -> None:
     """A run that has not been evaluated has no predictions."""
     files = RunFiles(store, tmp_path)
     assert files.predictions(named(store, NOT_EVALUATED)) is None
+
+
+@pytest.mark.parametrize("name", ["experiment.json", "model.json", "history.csv", PREDICTIONS])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe{", b"a,b\n1,2\n"])
+def test_a_damaged_file_is_one_line_that_names_the_run(
+    store: RunStore, tmp_path: Path, name: str, content: bytes
+) -> None:
+    """And says what to do; the path of the copy is nobody's business."""
+    files, run = RunFiles(store, tmp_path), named(store, RATE_05)
+    read = {
+        "experiment.json": files.experiment,
+        "model.json": files.model_facts,
+        "history.csv": files.history,
+        PREDICTIONS: files.predictions,
+    }[name]
+    assert read(run) is not None
+    copied = next((tmp_path / run.run_id).rglob(Path(name).name))
+    copied.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{name} of the run .*{RATE_05}.*; .*run `") as caught:
+        read(run)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_a_file_is_copied_once(store: RunStore, tmp_path: Path) -> None:

@@ -107,7 +107,10 @@ def test_another_data_set_in_the_folder_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", *(f"without {key}" for key in ("name", "class_names", "scale", "files", "train", "test"))],
+    [
+        *("", "{", "[]", "null", "[" * 10**5),
+        *(f"without {key}" for key in ("name", "class_names", "scale", "files", "train", "test")),
+    ],
 )
 def test_a_damaged_report_is_named_with_the_way_out(folder: Path, text: str) -> None:
     """Half a report, another JSON text or a missing key: which file, and what to do."""
@@ -117,6 +120,44 @@ def test_a_damaged_report_is_named_with_the_way_out(folder: Path, text: str) -> 
         text = json.dumps(report)
     (folder / REPORT).write_text(text)
     with pytest.raises(ValueError, match=rf"small/{REPORT} is damaged .*; run `dvc repro --force download`$"):
+        load(folder, "small")
+
+
+DAMAGED: list[dict[str, object]] = [
+    {"name": 3},
+    {"class_names": None},
+    {"class_names": [1]},
+    {"example_shape": 28},
+    {"example_shape": [28, -28]},
+    {"example_shape": [28, 28.0]},
+    {"files": []},
+    {"files": {"train-images": {}}},
+    {"files": {"train-images": {"sha256": 1}}},
+    {"train": [1]},
+    {"test": {"examples": "many"}},
+    {"test": {"examples": 0}},
+    {"feature_names": 3},
+    {"scale": 10**400},
+    {"standardise": 1},
+    {"standardise": {"mean": [0.0], "deviation": [1.0]}},
+    {"standardise": {"mean": [0.0] * 784, "deviation": [0.0] * 784}},
+    {"standardise": {"mean": [math.nan] * 784, "deviation": [1.0] * 784}},
+]
+
+
+@pytest.mark.parametrize("change", DAMAGED)
+def test_a_report_with_another_kind_of_value_is_damaged(folder: Path, change: dict[str, object]) -> None:
+    """Whatever stands there instead of a name, a size, a digest: one line with the file's name."""
+    (folder / REPORT).write_text(json.dumps(read_report(folder) | change))
+    with pytest.raises(ValueError, match=rf"small/{REPORT} is damaged .*; run `dvc repro --force download`$") as caught:
+        load(folder, "small")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_report_in_another_encoding_is_named(folder: Path) -> None:
+    """UTF-16, as some editors save it."""
+    (folder / REPORT).write_bytes((folder / REPORT).read_bytes().decode().encode("utf-16"))
+    with pytest.raises(ValueError, match=rf"small/{REPORT} is no UTF-8 text"):
         load(folder, "small")
 
 
@@ -343,6 +384,17 @@ def test_reading_resizes_where_a_size_is_given(folder: Path) -> None:
     read = load(folder, "small", size=None)
     assert read.example_shape == (28, 28)
     np.testing.assert_array_equal(load(folder, "small", size=14).test.images, resize(read, 14).test.images)
+
+
+def test_pictures_beyond_memory_are_refused_before_they_are_made() -> None:
+    """The line says how many bytes they take, how many there are, and what to lower."""
+    dataset = assemble("small", make_parts(), scale=255)
+    with pytest.raises(
+        ValueError,
+        match=r"^data\.resize: 800 pictures of 100000 pixels need 8,000,000,000,000 bytes of memory, [\d,]+ are"
+        r" available; lower data\.resize$",
+    ):
+        resize(dataset, 100_000)
 
 
 def test_only_pictures_of_bytes_are_resized() -> None:

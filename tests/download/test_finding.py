@@ -1,5 +1,6 @@
 """Finding a person's own data: by name in one folder, never outside it; parts by words in names."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,19 @@ def test_a_name_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
     assert named(name, tmp_path / "datasets") == []
     with pytest.raises(ValueError, match=r"^data\.name: unknown data set .*known are fashion_mnist"):
         find(name, tmp_path / "datasets")
+
+
+@pytest.mark.parametrize("name", ["a.png", "notes"])
+def test_what_is_no_file_is_refused_and_not_opened(tmp_path: Path, name: str) -> None:
+    """A pipe would be waited for without an end; a link that leads nowhere is a picture that is missing."""
+    fill(tmp_path, "flowers/roses/1.png")
+    os.mkfifo(tmp_path / "flowers/roses" / name)
+    with pytest.raises(ValueError, match=rf"roses/{name} is a pipe, a device or a broken link; take it out of"):
+        find("flowers", tmp_path)
+    (tmp_path / "flowers/roses" / name).unlink()
+    (tmp_path / "flowers/roses" / name).symlink_to("nowhere")
+    with pytest.raises(ValueError, match=rf"roses/{name} is a pipe, a device or a broken link; take it out of"):
+        find("flowers", tmp_path)
 
 
 def test_an_unknown_name_has_its_neighbours_named(tmp_path: Path) -> None:

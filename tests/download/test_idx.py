@@ -67,6 +67,8 @@ def test_wider_types_are_read_to_memory_even_when_a_map_is_asked_for(tmp_path: P
         (b"\0\0\x08\x03\0\0\0\x01", "truncated: expected a header of 16 bytes, found 8$"),
         (b"\0\0\x08\x01\0\0\0\x04abc", r"truncated: expected 12 bytes for uint8 values of shape \(4,\), found 11$"),
         (b"\0\0\x08\x01\0\0\0\x04abcde", r"trailing bytes: expected 12 bytes .*, found 13$"),
+        (b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"a", "a header of 255 dimensions: .* found 255$"),
+        (b"\0\0\x08\x04" + struct.pack(">4I", 0, *[2**32 - 1] * 3), "a header of 4 dimensions: .*"),
         (b"\0\0\x08\x03" + struct.pack(">3I", *[2**32 - 1] * 3), f"truncated: expected {16 + (2**32 - 1) ** 3} bytes"),
     ],
 )

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_data import NAMES, make_parts, write_published
 
 from softmax_regression.data.datasets import PARTS, load, read_report
 from softmax_regression.download import idx, registry
 from softmax_regression.download.prepare import can_download, download
 from softmax_regression.download.sources import NoSourceError
-from softmax_regression.files import sha256_of
-from softmax_regression.params import load_params
+from softmax_regression.files import read_yaml, sha256_of
+from softmax_regression.params import Params, load_params, parse_params
 
 ROOT = Path(__file__).parents[2]
 FILES = {f"small/{name}" for name in (*(f"{part}.npy" for part in PARTS), "report.json")}
@@ -115,7 +117,7 @@ def test_published_real_values_are_packed_too(tmp_path: Path, monkeypatch: pytes
     for part, array in parts_of(features).items():
         idx.write(tmp_path / "source" / part, array)
     files = {part: (part, f"sha256:{sha256_of(tmp_path / 'source' / part)}") for part in PARTS}
-    monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(scale=1, files=files))
+    monkeypatch.setitem(registry.DATA_SETS, "real", registry.Entry(1, None, (2,), (2, 2), files=files))
     report = get("real", tmp_path / "real", "source")
     assert report["packing"] == {"bits": 15, "largest_error": 0.0, "relative_error": 0.0}
     dataset = load(tmp_path / "real", "real")
@@ -270,6 +272,37 @@ def test_an_unknown_name_touches_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown data set"):
         get("nonsense", tmp_path / "data" / "nonsense")
     assert not (tmp_path / "data").exists()
+
+
+HOSTILE = (
+    *("x; touch made", "../mlflow.db", "", "../../other", "a\nb", "$(touch made)", "`touch made`", "x" * 10**4, "a\0b"),
+    *("-rf", ".", "..", "/", "/etc/passwd", "~", "*", "é漢\u202e", "\x1b[2K", "datasets", ".hidden", "README", "a/b"),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=40)))
+def test_a_hostile_name_is_one_line_and_touches_nothing(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    """data.name is looked up among names, never made a path or a command: nothing inside or outside changes."""
+    outside = tmp_path_factory.mktemp("outside")
+    folder = outside / "project" / "data" / "prepared"
+    datasets = outside / "project" / "datasets"
+    for path in (folder / "old.npy", datasets / "README.md", datasets / ".hidden" / "a.csv", outside / "mlflow.db"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("kept")
+    before = contents(outside)
+    with pytest.raises(ValueError, match=r"^data\.name: unknown data set ") as caught:
+        download(named(name).data.name, folder, PARAMS, datasets=datasets, root=outside / "project")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
+    assert contents(outside) == before
+
+
+def named(name: str) -> Params:
+    """Return the committed params with another data.name, as params.yaml gives it."""
+    content = read_yaml((ROOT / "params.yaml").read_text(), "params.yaml")
+    content["data"]["name"] = name
+    return parse_params(content)
 
 
 def test_can_download_asks_for_the_published_names(tmp_path: Path, published: Path) -> None:

@@ -98,6 +98,19 @@ def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], message: s
         make("make_classification", PROGRAM_B | change)
 
 
+@pytest.mark.parametrize(
+    "change", [{"n_samples": 10**9, "n_features": 10**3}, {"n_features": 2**30, "n_informative": 2**30}]
+)
+def test_more_than_memory_holds_is_refused_before_it_is_made(change: dict[str, int]) -> None:
+    """The line says how many bytes it takes, how many there are, and what to lower."""
+    with pytest.raises(
+        ValueError,
+        match=r"^download\.make_classification: [\d,]+ samples of [\d,]+ features need [\d,]+ bytes of memory, [\d,]+"
+        r" are available; lower n_samples$",
+    ):
+        make("make_classification", PROGRAM_B | change)
+
+
 def test_the_settings_are_not_changed() -> None:
     """Making data leaves the caller's mapping as it was."""
     settings = dict(PROGRAM_B)

@@ -16,6 +16,7 @@ from softmax_regression.download.sources import NoSourceError, fetch, reachable
 CONTENTS = {"a.gz": b"first" * 50, "b.gz": b"second" * 50, "c.gz": b"third" * 50}
 FILES = {name: f"sha256:{hashlib.sha256(content).hexdigest()}" for name, content in CONTENTS.items()}
 ALL = set(CONTENTS.items())
+LARGEST = 300  # bytes: that of b.gz
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def found(folder: Path) -> set[tuple[str, bytes]]:
 
 def get(tmp_path: Path, sources: Sequence[str], timeout: float = 5) -> set[tuple[str, bytes]]:
     """Fetch all files into a folder of their own and return what is there."""
-    fetch(FILES, sources, tmp_path, timeout, tmp_path / "here")
+    fetch(FILES, sources, tmp_path, timeout, tmp_path / "here", LARGEST)
     return found(tmp_path / "here")
 
 
@@ -66,16 +67,17 @@ def test_a_relative_folder_counts_from_the_root(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "project").mkdir()
     (tmp_path / "workspace").mkdir()
     monkeypatch.chdir(tmp_path / "workspace")
-    fetch(FILES, ["../there"], tmp_path / "project", 5, tmp_path / "here")
+    fetch(FILES, ["../there"], tmp_path / "project", 5, tmp_path / "here", LARGEST)
     assert found(tmp_path / "here") == ALL
 
 
 def test_an_md5_digest_is_checked_too(tmp_path: Path) -> None:
     """MNIST's publishers give MD5: the right content passes and another does not."""
     source = write(tmp_path / "there")
-    fetch({"a.gz": f"md5:{hashlib.md5(CONTENTS['a.gz']).hexdigest()}"}, [source], tmp_path, 5, tmp_path / "here")
+    right, wrong = ({"a.gz": f"md5:{digest}"} for digest in (hashlib.md5(CONTENTS["a.gz"]).hexdigest(), "0" * 32))
+    fetch(right, [source], tmp_path, 5, tmp_path / "here", LARGEST)
     with pytest.raises(NoSourceError, match=r"a\.gz refused: expected md5 0{32}, found"):
-        fetch({"a.gz": f"md5:{'0' * 32}"}, [source], tmp_path, 5, tmp_path / "here")
+        fetch(wrong, [source], tmp_path, 5, tmp_path / "here", LARGEST)
 
 
 @pytest.mark.parametrize("bad", [b"", CONTENTS["a.gz"][:-1], CONTENTS["b.gz"], CONTENTS["a.gz"] + b"x"])
@@ -95,6 +97,16 @@ def test_a_wrong_file_is_refused_and_the_next_source_asked(
         f"c.gz: 250 bytes from {first}",
         f"a.gz: 250 bytes from {second}",
     ]
+
+
+def test_a_file_without_an_end_is_left_where_it_is_too_large(tmp_path: Path, server: Loopback) -> None:
+    """From a URL or a folder: no more than the largest file's bytes are written, long before the time limit."""
+    folder, started = write(tmp_path / "there", a=b"x" * 301), time.monotonic()
+    message = failure(tmp_path, [server.url("endless"), folder], timeout=30)
+    assert time.monotonic() - started < 10  # a third of the limit
+    for place in ("endless", "there"):
+        assert f"{place}: a.gz refused: expected at most 300 bytes, found more" in message.replace(f" ({folder})", "")
+    assert found(tmp_path / "here") == ALL - {("a.gz", CONTENTS["a.gz"])}
 
 
 def test_files_may_come_from_several_sources(tmp_path: Path, server: Loopback) -> None:
@@ -152,15 +164,30 @@ def test_no_sources_is_an_error_too(tmp_path: Path) -> None:
     assert failure(tmp_path, []).endswith("tried: nothing, the list of sources is empty")
 
 
-def test_credentials_are_used_and_never_shown(
-    tmp_path: Path, server: Loopback, capsys: pytest.CaptureFixture[str]
+def test_credentials_come_from_netrc_and_are_never_shown(
+    tmp_path: Path, server: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user name and password in a URL open the source; neither is printed, in success or in failure."""
-    assert get(tmp_path, [server.url("members", USER_INFO)]) == ALL
-    message = failure(tmp_path / "again", [server.url(b, USER_INFO) for b in ("gone", "cut", "wrong")])
+    """A user name and password in ~/.netrc open the source; neither is printed, in success or in failure."""
+    assert "HTTP status 401" in failure(tmp_path / "before", [server.url("members")])
+    user, password = USER_INFO.split(":")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login {user} password {password}\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert get(tmp_path, [server.url("members")]) == ALL
+    assert reachable(list(FILES), [server.url("members")], tmp_path, timeout=5)
+    message = failure(tmp_path / "again", [server.url(b) for b in ("gone", "cut", "wrong")])
     printed = message + "".join(capsys.readouterr())
     assert "127.0.0.1" in printed
     assert not [word for word in USER_INFO.split(":") if word in printed]
+
+
+def test_a_password_in_a_url_is_never_shown(
+    tmp_path: Path, server: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """params.yaml takes none; where one comes all the same it is not printed."""
+    message = failure(tmp_path, [server.url(b, USER_INFO) for b in ("gone", "cut", "wrong")])
+    assert not [word for word in USER_INFO.split(":") if word in message + "".join(capsys.readouterr())]
 
 
 def test_a_url_that_cannot_be_parsed_is_refused_unseen(tmp_path: Path) -> None:
@@ -188,7 +215,7 @@ def test_folders_alone_need_no_http(tmp_path: Path) -> None:
     source = write(tmp_path / "there")
     code = (
         "import sys; from pathlib import Path; from softmax_regression.download.sources import fetch\n"
-        f"def loaded(sources): fetch({FILES}, sources, Path(), 1, Path({str(tmp_path / 'here')!r}));"
+        f"def loaded(sources): fetch({FILES}, sources, Path(), 1, Path({str(tmp_path / 'here')!r}), {LARGEST});"
         " print('requests' in sys.modules, 'tqdm' in sys.modules)\n"
         f"loaded([{source!r}]); loaded(['http://127.0.0.1:9/', {source!r}])"
     )

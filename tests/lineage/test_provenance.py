@@ -59,6 +59,29 @@ def test_a_dirty_tree_can_be_rebuilt_from_commit_and_difference(repository: Path
     assert (clone / "params.yaml").read_text() == "train: {seed: 0}\n"
 
 
+def test_only_code_is_in_the_difference(repository: Path) -> None:
+    """Settings with keys, tracked or not, data and pictures are in no run; code, its templates and dvc.yaml are."""
+    tracked = [".dvc/config", ".env", ".streamlit/secrets.toml", "notes.ipynb", "datasets/own.csv", "logo.png"]
+    tracked += ["dvc.yaml", "src/page.jinja", "Makefile", "datasets/big.dvc", "requirements.lock"]
+    for name in tracked:
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("first\n")
+    git(repository, "add", "--all", "--force")
+    git(repository, "commit", "--quiet", "-m", "second")
+    new = ["src/.env", "src/credentials", "src/.keys/a.py", "src/key.pem", "src/settings.yaml", "b.py", "pipeline/c.py"]
+    new += [".dvc/config.local", "src/d.css"]
+    for name in tracked + new:
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("second\n")
+    found = set(re.findall(r"^diff --git a/(\S+) ", code_diff(repository), re.MULTILINE))
+    there = {"dvc.yaml", "src/page.jinja", "Makefile", "datasets/big.dvc", "requirements.lock"}
+    assert found == there | {"pipeline/c.py", "src/d.css"}
+    git(repository, "add", "--all", "--force")
+    git(repository, "commit", "--quiet", "-m", "third")
+    found = set(re.findall(r"^diff --git a/(\S+) ", code_diff(repository, "HEAD^", "HEAD"), re.MULTILINE))
+    assert found == there | {"pipeline/c.py", "src/d.css", "b.py", "src/settings.yaml"}
+
+
 def test_outside_git_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an unpacked archive there is no commit and no difference, and the tags say so."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

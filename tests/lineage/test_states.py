@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from scratch_project import commit, git, write_lock, write_training
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.files import md5_of, md5_of_folder
+from softmax_regression.lineage import states
 from softmax_regression.lineage.states import all_states, at, experiments, workspace
 
 
@@ -91,15 +93,42 @@ def test_a_digest_is_looked_up_by_stage_and_path(root: Path) -> None:
 
 
 def test_the_workspace_is_its_lock_file(root: Path) -> None:
-    """No dvc.lock, an empty one, or one torn by a merge conflict, is a state without outputs."""
+    """No dvc.lock, an empty one, or one without stages, is a state without outputs."""
     assert workspace(root).outputs["artifacts/train"] == "1.dir"
-    for text in ("<<<<<<< HEAD\n: [\n", "", "words", "schema: '2.0'\n"):
+    for text in ("", "schema: '2.0'\n"):
         (root / "dvc.lock").write_text(text)
         assert workspace(root).outputs == {}
     (root / "dvc.lock").unlink()
     assert workspace(root).outputs == {}
     with pytest.raises(ValueError, match=r"workspace: its dvc\.lock has no training; run `dvc repro`, and commit"):
         _ = workspace(root).experiment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<<<<<<< HEAD\n: [\n",
+        "words",
+        "[1]",
+        "stages: null",
+        "stages: [train]",
+        "stages: {train: null}",
+        "stages: {train: {outs: [artifacts/train]}}",
+        "stages: {train: {outs: [{md5: 1.dir}]}}",
+        "stages: {train: {outs: [{path: artifacts/train, md5: 1}]}}",
+        "stages: {train: {deps: {path: src}}}",
+        "stages: {download: {params: [data.name]}}",
+        json.dumps({"stages": lock()})[:-9],
+    ],
+)
+def test_a_damaged_lock_file_is_no_state_without_outputs(root: Path, text: str) -> None:
+    """Torn by a merge conflict or cut off, or of another shape: one line with the way out, and no "nothing to do"."""
+    (root / "dvc.lock").write_text(text)
+    message = r"^workspace: dvc\.lock.*; `git checkout dvc\.lock`, then `dvc repro`$"
+    with pytest.raises(ValueError, match=message) as caught:
+        _ = workspace(root).outputs
+    assert "\n" not in str(caught.value)
+    assert [state.name for state in all_states(root)] == ["workspace", "HEAD", "tidal-wave"]
 
 
 def test_experiments_are_found_with_where_they_started(root: Path) -> None:
@@ -217,3 +246,12 @@ def test_a_lock_of_version_0_1_lists_single_files(real: tuple[Path, Experiment])
     deps.append({"path": "src/mathematics/gone.py", "md5": "0" * 32})
     (root / "dvc.lock").write_text(json.dumps(content))
     assert not workspace(root).has_code_of_training()
+
+
+@pytest.mark.parametrize("path", ["../made", "src/../../made", "{}/made", "a/../.."])
+def test_a_dvc_lock_cannot_lead_out_of_the_project(tmp_path: Path, path: str) -> None:
+    """A commit's dvc.lock is other people's: an output, or code, that lies elsewhere is not copied there."""
+    files = SimpleNamespace(get=lambda source, copy, recursive: Path(copy).write_text("made"))
+    with pytest.raises(ValueError, match=r"^dvc\.lock names .*made|\.\..*, outside of the project"):
+        states._copied(files, path.format(tmp_path), tmp_path / "inside" / "destination")
+    assert not list(tmp_path.rglob("made"))

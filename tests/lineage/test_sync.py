@@ -86,6 +86,18 @@ def test_a_stage_that_was_not_recorded_is_added(project: Path) -> None:
     assert after.tags["outputs.predict"] == states.workspace(project).outputs["artifacts/predict"]
 
 
+def test_a_torn_lock_file_is_not_nothing_to_do(project: Path) -> None:
+    """The workspace's is one line with the way out, the commit's is looked at all the same, and the call fails."""
+    (project / "dvc.lock").write_text("<<<<<<< HEAD\n: [\n")
+    lines = []
+    with pytest.raises(RuntimeError, match="1 of the states could not be synced"):
+        for line in sync(project):
+            lines.append(line)  # those before the error
+    assert lines[0].startswith("workspace: not synced: workspace: dvc.lock is not valid YAML in line 2: ")
+    assert lines[0].endswith("; `git checkout dvc.lock`, then `dvc repro`")
+    assert [line.partition(":")[0] for line in lines[1:]] == ["HEAD"]
+
+
 def test_a_stage_that_nobody_here_knows_is_recorded_too(project: Path) -> None:
     """A new stage in dvc.yaml with outputs in artifacts/<its name> needs no code for its run."""
     (project / "artifacts/explain").mkdir()

@@ -41,7 +41,7 @@ def test_a_training_is_a_run_from_its_first_epoch_to_its_outputs(
         assert {"git.commit", "python", "processor", "data"} <= run.tags.keys()
         assert training.checkpoint is not None
         assert training.checkpoint.name == config_key(experiment)
-        assert training.checkpoint.is_dir()
+        assert training.checkpoint.stat().st_mode & 0o777 == 0o700
         training.on_epoch(FIRST)
         assert store.existing(run.run_id).metrics["curves/train_loss"] == 1.0
         training.on_epoch(BOTH)

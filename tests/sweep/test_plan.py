@@ -28,17 +28,57 @@ def test_values_are_read_as_numbers_words_and_truths() -> None:
     assert parse_axis("a.b=010,1e-05,yes") == Axis("a.b", (10, 0.00001, "yes"))
 
 
+@pytest.mark.parametrize("text", ["a.b=[0.1,0.2]", "a.b= [0.1, 0.2] ", "a.b=[0.1, 0.2, 0.1]"])
+def test_a_list_may_stand_in_brackets(text: str) -> None:
+    """As YAML writes it: the same axis as without them."""
+    assert parse_axis(text) == Axis("a.b", (0.1, 0.2))
+
+
 def test_a_range_is_read() -> None:
     """log(a,b) and uniform(a,b) are ranges, blanks or not."""
     assert parse_axis("a.b=log(1e-3, 1)") == Axis("a.b", range=("log", 0.001, 1.0))
     assert parse_axis("a.b=uniform(0,0.9)") == Axis("a.b", range=("uniform", 0.0, 0.9))
 
 
-@pytest.mark.parametrize("text", ["a.b", "=1", "a.b=", "a.b=log(0,1)", "a.b=uniform(1,0)", "a.b=log(x,1)", "a.b=[1"])
-def test_what_is_no_axis_is_refused(text: str) -> None:
-    """An axis without key or values, or with an impossible range, is a ValueError that repeats it."""
-    with pytest.raises(ValueError, match=r"is no axis|range|\[1 is not valid YAML"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.b", "is no axis; write key=value"),
+        ("=1", "is no axis; write key=value"),
+        ("a.b=", "is no axis; write key=value"),
+        ("a.b=log(0,1)", "a range has two numbers"),
+        ("a.b=uniform(1,0)", "a range has two numbers"),
+        ("a.b=log(x,1)", "a range has two numbers"),
+        ("a.b=uniform(0,.inf)", "a range has two numbers"),
+        (f"a.b=uniform(0,{10**400})", "a range has two numbers"),
+        ("a.b=[1", "'[1' is not valid YAML"),
+        ("a.b=[[1],[2]]", "a value is a number, a word, true, false or null; found [1]"),
+        ("a.b={}", "a value is a number, a word, true, false or null; found {}"),
+        ("a.b=2024-01-01", "a value is a number, a word, true, false or null; found datetime.date"),
+        ("a.b=0.1,,0.2", "a value is missing beside a comma"),
+        ("a.b=[]", "a value is missing beside a comma"),
+        ("a.b=0.1,\n[", "is not valid YAML"),
+    ],
+)
+def test_what_is_no_axis_is_refused(text: str, message: str) -> None:
+    """An axis without key or values, with an impossible range or no plain values is a ValueError of one line."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the text is checked next, all of it
         parse_axis(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_trainings_than_can_be_meant_are_refused_at_once(base: Params) -> None:
+    """A grid, a draw or seeds beyond 10,000: how many there are, the most, and what to do."""
+    rates = "optimizer.learning_rate=" + ",".join(f"0.{n}" for n in range(100, 200))
+    decays, momenta = (f"optimizer.{key}=" + rates.partition("=")[2] for key in ("weight_decay", "momentum"))
+    with pytest.raises(ValueError, match=r"grid has 1,000,000 configurations, 10,000 are the most; .* add --random n$"):
+        planned(base, VALIDATION, rates, decays, momenta)
+    assert len(planned(base, VALIDATION, rates, decays, momenta, samples=3)) == 3
+    with pytest.raises(ValueError, match="--random 1000000000: 10,000 configurations are the most; lower it"):
+        planned(base, VALIDATION, rates, samples=10**9)
+    with pytest.raises(ValueError, match=r"100 configurations with 101 seeds each are 10,100 .*lower --seeds$"):
+        with_seeds(planned(base, VALIDATION, rates), 101)
 
 
 def test_a_grid_is_the_product(base: Params) -> None:

@@ -14,10 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import loopback
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 from tiny_disk import fill, tiny_disk
 
@@ -53,6 +55,12 @@ def _environment(bare: pytest.MonkeyPatch) -> None:
     """Every test here is free of a person's settings."""
 
 
+class Page(list[SimpleNamespace]):
+    """A page of what MLflow finds, the last one."""
+
+    token = ""
+
+
 def query(root: Path, sql: str) -> list[tuple[object, ...]]:
     """Return what the database itself says."""
     with closing(sqlite3.connect(root / "mlflow.db")) as connection, connection:
@@ -66,6 +74,32 @@ def test_a_new_store_is_where_a_bare_mlflow_ui_looks(root: Path) -> None:
     name, value = ui.view_tag()
     assert query(root, f"SELECT value FROM experiment_tags WHERE key = '{name}'") == [(value,)]
     assert RunStore.open(root).ui_command() == "make ui"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_what_holds_runs_is_its_owners_alone(root: Path, mask: int) -> None:
+    """Others cannot enter the folder of an experiment's artifacts, and so read none of them."""
+    shutil.rmtree(root / "mlruns")
+    before = os.umask(mask)
+    try:
+        store = RunStore.open(root)
+        store.start_run("a", "c", {}).log_text("x", "folder/a.txt")
+    finally:
+        os.umask(before)
+    folder = root / "mlruns" / store.experiment_id
+    assert list(folder.rglob("a.txt"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (root / "mlflow.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_is_shared_stays_shared(root: Path) -> None:
+    """What a person has opened to others is not closed again."""
+    RunStore.open(root)
+    (experiment,) = (root / "mlruns").glob("[1-9]*")
+    for path, mode in ((experiment, 0o750), (root / "mlflow.db", 0o640)):
+        path.chmod(mode)
+        RunStore.open(root)
+        assert path.stat().st_mode & 0o777 == mode
 
 
 def test_another_experiment_is_named_by_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +238,41 @@ def test_a_run_carries_what_identifies_it(store: RunStore) -> None:
     assert (record.status, record.live, record.key) == ("RUNNING", False, "")
 
 
+@pytest.mark.parametrize("run_id", ["../../x", "/etc/x", "", ".", "a\nb", "-rf", "a" * 257])
+def test_a_run_with_an_id_that_is_none_is_refused(run_id: str) -> None:
+    """Ids name folders and are parts of commands: one that MLflow itself would not take comes from no store of ours."""
+    info = SimpleNamespace(run_id=run_id, lifecycle_stage="active", experiment_id="7")
+    page = Page([SimpleNamespace(info=info)])
+    client = Client(
+        SimpleNamespace(search_runs=lambda *_, **__: page, get_run=lambda _: page[0]), "http://h", "7", None
+    )
+    for ask in (client.runs, lambda: client.run("x")):
+        with pytest.raises(RuntimeError, match=r"^the store at http://h holds a run whose id is none: .*; delete it"):
+            ask()
+
+
+def test_a_name_is_one_line(store: RunStore) -> None:
+    """Who else writes into the store may call runs as they like: a terminal does not obey their names."""
+    run_id = store.create_run("a\nb\x1b[2K", {})
+    assert store.existing(run_id).name == r"a\nb\x1b[2K"
+    assert store.existing(store.create_run("", {})).name
+
+
+@pytest.mark.parametrize("value", ["a' or 'b", "`", "a\\", '"', "%", "a b", ""])
+def test_a_tag_of_a_store_cannot_bend_a_search(store: RunStore, value: str) -> None:
+    """A value that is none of ours finds nothing, and stops no command."""
+    run = store.start_run("a", "c", {}, {CONFIG: value})
+    assert store.tagged(CONFIG, value) == []
+    assert run.finish(key=value), run.lost
+
+
+def test_an_attempt_that_is_no_number_is_the_first(store: RunStore) -> None:
+    """A tag that somebody has edited stops no later run."""
+    for number in ("many", "9" * 5000, "-3"):
+        store.create_run("odd", {CONFIG: "c", ATTEMPT: number})
+    assert store.existing(store.start_run("a", "c", {}).run_id).attempt == 2
+
+
 def test_nothing_to_log_is_no_call(store: RunStore) -> None:
     """Neither tags, params nor metrics: the store is not asked, even where it could not answer."""
     store.log_batch("no run of this id")
@@ -248,6 +317,19 @@ def test_a_picture_whose_thumbnail_is_missing_gets_it(store: RunStore, tmp_path:
     thumbnail.unlink()
     store.continue_run(run.run_id).log_image_series("weights", [(0, tmp_path / "0.png")])
     assert store.artifacts(run.run_id, "images") == names
+
+
+def test_a_picture_is_named_by_no_path_of_a_store(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server lists as a picture of the step, with folders in its name, is not taken for one."""
+    run = store.start_run("a", "c", {})
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(store, "artifacts", lambda *_: ["images/grid+step+1+timestamp+/../../made.png"])
+    run.log_image_series("grid", [(1, tmp_path / "a.png")])
+    assert run.lost is None
+    monkeypatch.undo()
+    assert [name.count("/") for name in store.artifacts(run.run_id, "images")] == [1, 1]
 
 
 def test_a_picture_of_a_step_is_the_newest(store: RunStore, tmp_path: Path) -> None:
@@ -511,6 +593,11 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
         np.testing.assert_array_equal(answers, [[4.0, 4.0, 4.0]])
         assert store.count_comparison({"test-images": "1"}, ["a", "b"]) == 1
         assert not (tmp_path / "client").exists()
+        assert not [path for path in (root / "mlruns").rglob("a.txt") if path.stat().st_mode & 0o077]
+
+        for name, status in {"localhost:8080": 200, "evil.example": 403, "10.0.0.1:5000": 403}.items():
+            answer = requests.get(f"{uri}/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": name})
+            assert answer.status_code == status, name
 
         run = store.start_run("a", "c", {"p": 1})
         process.send_signal(signal.SIGINT)

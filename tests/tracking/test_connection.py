@@ -44,6 +44,13 @@ def test_other_uris_stay(uri: str) -> None:
     assert "MLFLOW_TRACKING_USERNAME" not in os.environ
 
 
+@pytest.mark.parametrize("uri", ["https://bob:p/w@host", "http://[bob:pw@host"])
+def test_a_uri_that_cannot_be_parsed_is_refused_unseen(uri: str) -> None:
+    """A slash in a password makes it ambiguous: the error says what to write and repeats no part of it."""
+    with pytest.raises(ValueError, match=r"^MLFLOW_TRACKING_URI is no valid URL; write / and @ .* as %2F and %40$"):
+        without_credentials(uri)
+
+
 def test_a_store_is_opened_with_less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time limits are ours while nobody sets others: short on opening, longer later."""
     settle_environment()

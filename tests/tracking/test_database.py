@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 import threading
@@ -99,13 +100,35 @@ def test_a_folder_is_no_store(uri: str) -> None:
         database_file(uri, Path("/root"))
 
 
+def test_a_uri_that_may_hold_a_password_is_not_repeated() -> None:
+    """A server's address without its scheme looks like a folder: the error hides what stands before the @."""
+    with pytest.raises(ValueError, match="a folder, which MLflow 3") as caught:
+        database_file("bob:secret@host:5000/x", Path("/root"))
+    assert "secret" not in str(caught.value)
+
+
 def test_awkward_paths_survive_their_uri() -> None:
     """Blanks, signs and accents come back as they were; what MLflow would misread is refused."""
     path = Path("/a b/50% n\u00e9#1/mlflow.db")
     assert database_file(database_uri(path), Path("/root")) == path
-    for name in ("a?b", "a%20b"):
+    for name in ("a?b", "a%20b", 'a\'s "b"', 'a "b"\'s'):
         with pytest.raises(ValueError, match=r"cannot keep runs in /a.*: move it to a path without"):
             database_uri(Path(f"/{name}/mlflow.db"))
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_database_is_its_owners_alone(tmp_path: Path, mask: int) -> None:
+    """Whatever other new files may be: nobody else reads it, nor the logs that SQLite keeps beside it."""
+    before = os.umask(mask)
+    try:
+        create_once(file := tmp_path / "mlflow.db", create)
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("INSERT INTO metrics VALUES (1)")
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("mlflow.db*")}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"), 0o600)
 
 
 def test_many_at_once_create_one_database(tmp_path: Path) -> None:

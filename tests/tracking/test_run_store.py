@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from scratch_project import PARAMS
 
 from softmax_regression.artifacts.experiment import SEED, Experiment
 from softmax_regression.tracking import database, processes
@@ -293,7 +294,7 @@ def test_attempts_are_numbered_and_the_first_stays_live(store: RunStore) -> None
 
 def test_a_run_of_an_older_version_has_the_configuration_of_its_file(store: RunStore) -> None:
     """Readers are told it and nothing is written; a run that has the tag, no file or a damaged one stays as it is."""
-    experiment = Experiment({"a": 1, SEED: 5}, {"images": "d"}, model="m")
+    experiment = Experiment({**PARAMS, SEED: 5}, {"images": "d"}, model="m")
     texts = {"old": experiment.to_json(), "tagged": experiment.to_json(), "without": "", "damaged": "{"}
     for name, text in texts.items():
         run = store.start_run(name, name, {}, {CONFIGURATION: "its own"} if name == "tagged" else {})

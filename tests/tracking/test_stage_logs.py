@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import sys
 from dataclasses import replace
@@ -171,6 +172,28 @@ def test_findings_are_shown_in_the_run(notes: Any, tmp_path: Path) -> None:
     assert notes.calls[-1][0] == "set_tags"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "[" * 10**5, '{"metrics": [1]}', '{"metrics": {"a": "b"}}', '{"tags": {"a": 1}}', '{"notes": 3}'],
+)
+def test_damaged_findings_are_one_line(notes: Any, tmp_path: Path, text: str) -> None:
+    """No JSON, or another kind of value: which file, and what to do."""
+    folder = write(tmp_path / "evaluate", "a.csv", "findings.json")
+    (folder / "findings.json").write_text(text)
+    with pytest.raises(ValueError, match=r"findings\.json is damaged: .*; run `dvc repro -f evaluate`$") as caught:
+        stage_logs.log_output(notes, folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"train": 3}', '{"train": {"examples": "many"}}'])
+def test_a_damaged_report_of_the_data_is_one_line(notes: Any, tmp_path: Path, text: str) -> None:
+    """data.json that is none: which folder, and what to do."""
+    write_training(tmp_path)
+    (tmp_path / "data.json").write_text(text)
+    with pytest.raises(ValueError, match=r" says nothing readable of the train data .*; run `dvc repro -f train`$"):
+        stage_logs.log_training(notes, tmp_path)
+
+
 def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
     """series/<key>/<step>.png are the steps of an image series, in their order, and no single files."""
     pictures = [f"series/{name}.png" for name in ("weights/010", "weights/002", "bias/0")]
@@ -185,8 +208,10 @@ def test_a_series_of_pictures_has_a_slider(notes: Any, tmp_path: Path) -> None:
 
 def parts_of(notes: Any, folder: Path, **facts: object) -> Any:
     """Return what is logged of a model with these facts."""
-    described = {"data": "small", "class_names": ["a", "b"], "example_shape": [2], "scale": [4.0, 0.5]} | facts
-    write_tensors(folder / "model.safetensors", {"weight": np.zeros((2, 1), np.float32)})
+    described: dict[str, Any] = {"data": "small", "class_names": ["a", "b"], "example_shape": [2], "scale": [4.0, 0.5]}
+    described |= facts
+    shape = len(described["class_names"]), math.prod(described["example_shape"])
+    write_tensors(folder / "model.safetensors", {"weight": np.zeros(shape, np.float32)})
     (folder / "model.json").write_text(json.dumps(described))
     stage_logs._log_model(notes, folder)
     return notes.of("log_model")[0][0]

@@ -1,6 +1,8 @@
 """Training with Lightning: the trajectory is the plain one, resuming is exact, a broken run stops with a clear line."""
 
 import itertools
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mathematics.digest_of_training import digest, digests
+from safetensors.numpy import load_file
 from small_data import make_examples
 from torch import nn
 
@@ -107,7 +110,7 @@ def test_the_four_implementations_agree() -> None:
         np.testing.assert_allclose(outcomes[0].tensors["bias"], other.tensors["bias"], atol=1e-6)
 
 
-@OURS
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("options", [{}, {"optimizer__momentum": 0.9, "optimizer__schedule": "cosine"}])
 def test_a_killed_training_that_is_resumed_ends_at_the_same_bits(
     tmp_path: Path, options: dict[str, Any], implementation: str
@@ -115,22 +118,34 @@ def test_a_killed_training_that_is_resumed_ends_at_the_same_bits(
     """Stopped after any epoch and taken up again: weights, history and snapshots equal those without the stop."""
     params = changed(optimizer__warmup_epochs=1, model__implementation=implementation, **options)
     whole = trained(params)
+    for last in (1, 2, 3):
 
-    def die(history: History) -> None:
-        if history.last.epoch == 3:
-            raise OSError("killed")
+        def die(history: History, last: int = last) -> None:
+            if history.last.epoch == last + 1:
+                raise OSError("killed")
 
-    with pytest.raises(OSError, match="killed"):
-        trained(params, checkpoint=tmp_path, on_epoch=die)
-    assert (tmp_path / CHECKPOINT).is_file()
-    seen: list[int] = []
-    resumed = trained(params, checkpoint=tmp_path, on_epoch=lambda history: seen.append(len(history.epochs)))
-    assert seen == [3, 4]
-    assert_same_arrays(resumed, dict(whole.tensors))
-    assert resumed.history == whole.history
-    assert resumed.snapshots.keys() == whole.snapshots.keys()
-    for epoch, weight in whole.snapshots.items():
-        np.testing.assert_array_equal(resumed.snapshots[epoch], weight)
+        folder = tmp_path / str(last)
+        with pytest.raises(OSError, match="killed"):
+            trained(params, checkpoint=folder, on_epoch=die)
+        assert [path.name for path in folder.iterdir()] == [CHECKPOINT]
+        seen: list[int] = []
+        resumed = trained(
+            params, checkpoint=folder, on_epoch=lambda history, seen=seen: seen.append(len(history.epochs))
+        )
+        assert seen == list(range(last + 1, 5))
+        assert_same_arrays(resumed, dict(whole.tensors))
+        assert resumed.history == whole.history
+        assert resumed.snapshots.keys() == whole.snapshots.keys()
+        for epoch, weight in whole.snapshots.items():
+            np.testing.assert_array_equal(resumed.snapshots[epoch], weight)
+
+
+def test_a_checkpoint_is_no_pickle_and_takes_no_room_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors are there as safetensors; nothing is written in the folder for temporary files, which may be full."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    trained(changed(optimizer__momentum=0.9), checkpoint=tmp_path)
+    names = list(load_file(tmp_path / CHECKPOINT))
+    assert len(names) == 2 + 2 + 5  # weight and bias, their velocities, a snapshot of each epoch and of the start
 
 
 def test_a_training_that_must_not_resume_starts_anew(tmp_path: Path) -> None:
@@ -140,13 +155,20 @@ def test_a_training_that_must_not_resume_starts_anew(tmp_path: Path) -> None:
     assert [row.epoch for row in outcome.history.epochs] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("damage", ["no checkpoint", "cut", "of another version"])
 def test_a_damaged_checkpoint_is_reported_and_the_training_starts_anew(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    """A checkpoint that cannot be read costs the epochs before the kill, not the training."""
-    (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
+    """A checkpoint that cannot be read is one line, and costs the epochs before the kill, not the training."""
+    path = tmp_path / CHECKPOINT
+    if damage == "of another version":  # which kept it in PyTorch's own format
+        torch.save({"epochs": [], "snapshots": {0: torch.zeros(3, 16)}}, path)
+    else:
+        trained(changed(), checkpoint=tmp_path)
+        path.write_bytes(path.read_bytes()[:1000] if damage == "cut" else b"no checkpoint")
     outcome = trained(changed(), checkpoint=tmp_path)
-    assert "the checkpoint cannot be read" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"the checkpoint cannot be read \(it is damaged, or of another version: .*\): .*anew", line)
     assert_same_arrays(outcome, dict(trained(changed()).tensors))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from softmax_regression.files import existing
+from softmax_regression.files import existing, parse_json, read_text
 from softmax_regression.params import DataParams, ModelParams, OptimizerParams, TrainParams, flatten
 
 SEED = "train.seed"
@@ -60,15 +60,29 @@ def digest(text: str) -> str:
 
 def read_experiment(path: Path) -> Experiment:
     """Read an experiment.json. Raises FileNotFoundError, or ValueError when it is damaged."""
-    return parse_experiment(existing(path, BY_TRAIN).read_text(), str(path))
+    return parse_experiment(read_text(existing(path, BY_TRAIN)), str(path))
 
 
 def parse_experiment(text: str, origin: str) -> Experiment:
-    """Return the experiment of an experiment.json's text. Raises ValueError, naming `origin`, when it is damaged."""
+    """Return the experiment of an experiment.json's text. Raises ValueError, naming `origin`, when it is damaged.
+
+    Of one that was recorded before version 0.2, which has `code`, the params are not looked into.
+    """
     try:
-        return Experiment(**json.loads(text))
+        found = Experiment(**parse_json(text))
+        for name in ("params", "data", "code"):
+            if not isinstance(held := getattr(found, name), dict):
+                raise ValueError(f"its {name} are no mapping: {held!r}")
+        if not all(isinstance(value, str) for value in (found.model, *found.data.values(), *found.code.values())):
+            raise ValueError("a digest is no text")
+        if not found.code:
+            experiment_name(found.params)
+        return found
+    except KeyError as error:
+        problem = f"it lacks {error}"
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{origin} is no experiment.json: {error}; run `dvc repro -f train`") from None
+        problem = " ".join(str(error).split())
+    raise ValueError(f"{origin} is no experiment.json: {problem}; run `dvc repro -f train`")
 
 
 def describe(

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.artifacts.experiment import BY_TRAIN
 from softmax_regression.data.datasets import Dataset, Scale, Standardisation, read_scale, read_standardisation
-from softmax_regression.files import existing, write_atomically
+from softmax_regression.files import existing, parse_json, read_text, write_atomically
 from softmax_regression.numerics.elementary import exp, exp_table, log, round_to
 from softmax_regression.numerics.grids import (
     LEAST_EXPONENT,
@@ -167,20 +167,59 @@ def write_model(folder: Path, tensors: Mapping[str, Array], dataset: Dataset) ->
 def read_model(folder: Path) -> Model:
     """Read the trained model from the train stage's folder.
 
-    Raises FileNotFoundError when it is not there, ValueError when it is damaged.
+    Raises FileNotFoundError when it is not there, ValueError when it is damaged, or its files are of two models.
     """
     tensors = read_tensors(folder / "model.safetensors")
+    facts = read_model_facts(folder / "model.json")
+    class_names, example_shape = tuple(facts["class_names"]), tuple(facts["example_shape"])
+    size = math.prod(example_shape)
     try:
-        if "weight" not in tensors:
-            raise ValueError("it has no array `weight`")
-        facts = json.loads((folder / "model.json").read_text())
-        class_names, example_shape = tuple(facts["class_names"]), tuple(facts["example_shape"])
-        scale = read_scale(facts["scale"], math.prod(example_shape))
-        names, standardisation = tuple(facts.get("feature_names", ())), read_standardisation(facts.get("standardise"))
-        framed = bool(facts.get("framed", True))  # what says nothing is from before people's own pictures
-        return Model(tensors, facts["data"], class_names, example_shape, scale, names, standardisation, framed)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        _check_shapes(tensors, len(class_names), size)
+    except ValueError as error:
         raise ValueError(f"{folder} holds no readable model: {error}; run `dvc repro -f train`") from None
+    scale, names = read_scale(facts["scale"], size), tuple(facts["feature_names"])
+    standardisation = read_standardisation(facts.get("standardise"), size)
+    framed = bool(facts.get("framed", True))  # what says nothing is from before people's own pictures
+    return Model(tensors, facts["data"], class_names, example_shape, scale, names, standardisation, framed)
+
+
+def read_model_facts(path: Path) -> dict[str, Any]:
+    """Read a model.json. Raises FileNotFoundError, or ValueError when it is damaged or lacks what each model has."""
+    text = read_text(existing(path, BY_TRAIN))
+    try:
+        facts = {"feature_names": []} | parse_json(text)
+        for name, kind in {"class_names": str, "example_shape": int, "feature_names": str}.items():
+            if not isinstance(facts[name], list) or not all(type(one) is kind for one in facts[name]):
+                raise ValueError(f"{name} is no list of {kind.__name__}")
+        size = math.prod(facts["example_shape"])
+        if not isinstance(facts["data"], str) or not facts["class_names"] or min(facts["example_shape"], default=0) < 1:
+            raise ValueError("expected the data set's name, names of classes and the sizes of an example, above 0")
+        read_scale(facts["scale"], size)
+        read_standardisation(facts.get("standardise"), size)
+        if len(facts["feature_names"]) not in (0, size):
+            raise ValueError(f"it has {len(facts['feature_names'])} names of {size} features")
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: it lacks {error}; run `dvc repro -f train`") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; run `dvc repro -f train`") from None
+    return facts
+
+
+def _check_shapes(tensors: Mapping[str, Array], num_classes: int, num_features: int) -> None:
+    """Raise ValueError where the arrays are no chain of layers of finite numbers from features to classes."""
+    size = num_features
+    for layer in [*(f"hidden.{number}." for number in range(len(tensors)) if f"hidden.{number}.weight" in tensors), ""]:
+        if (weight := tensors.get(f"{layer}weight")) is None:
+            raise ValueError(f"it has no array `{layer}weight`")
+        rows = len(weight) if layer and weight.ndim else num_classes
+        for name, shape in (("weight", (rows, size)), ("bias", (rows,))):
+            array = tensors.get(f"{layer}{name}")
+            if array is not None and (array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all()):
+                raise ValueError(
+                    f"its array `{layer}{name}`: expected finite numbers of shape {shape}, found {array.dtype} of shape"
+                    f" {array.shape}"
+                )
+        size = rows
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
@@ -198,6 +237,6 @@ def read_tensors(path: Path) -> dict[str, Array]:
 
     try:
         tensors: dict[str, Array] = load(existing(path, BY_TRAIN).read_bytes())
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}; run `dvc repro -f train`") from None
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a type that NumPy has not
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())[:300]}; run `dvc repro -f train`") from None
     return tensors

@@ -14,7 +14,7 @@ from pathlib import Path
 from softmax_regression.artifacts.experiment import BY_TRAIN, Experiment, read_experiment
 from softmax_regression.artifacts.model import Array, Model, read_model, read_tensors, write_model, write_tensors
 from softmax_regression.data.datasets import Dataset, HeldOut
-from softmax_regression.files import existing, sha256_of, text_of, write_atomically, write_csv
+from softmax_regression.files import existing, parse_json, read_text, sha256_of, write_atomically, write_csv
 
 MAX_SNAPSHOTS = 20
 SNAPSHOT_BYTES = 2**23  # of a training's snapshots, which are float32; the first and the last are kept at any size
@@ -175,33 +175,49 @@ def read_trained(folder: Path) -> Trained:
         experiment=read_experiment(folder / "experiment.json"),
         model=read_model(folder),
         history=read_history(folder / "history.csv"),
-        snapshots={int(epoch): weight for epoch, weight in read_tensors(folder / "snapshots.safetensors").items()},
+        snapshots=_read_snapshots(folder / "snapshots.safetensors"),
         convergence=_read_convergence(folder / _CONVERGENCE),
     )
 
 
 def _read_convergence(path: Path) -> Convergence | None:
     """Read a convergence.json; None where there is none. Raises ValueError when it is damaged."""
-    text = text_of(path)
+    if not path.exists():
+        return None
+    text = read_text(path)
     try:
-        return Convergence(**json.loads(text)) if text else None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}; run `dvc repro -f train`") from None
+        facts = parse_json(text)
+        return Convergence(bool(facts["at_optimum"]), int(facts["iterations"]), float(facts["slope"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} is damaged: {_said(error)}; run `dvc repro -f train`") from None
+
+
+def _read_snapshots(path: Path) -> dict[int, Array]:
+    """Read some epochs' weights. Raises FileNotFoundError, or ValueError when the file is damaged."""
+    tensors = read_tensors(path)
+    if not tensors or not all(epoch.isdecimal() for epoch in tensors):
+        raise ValueError(f"{path} is damaged: its arrays are not named by epochs; run `dvc repro -f train`")
+    return {int(epoch): weight for epoch, weight in tensors.items()}
 
 
 def read_history(path: Path) -> History:
     """Read a history.csv; a column that is not there is NaN. Raises FileNotFoundError, or ValueError if damaged."""
-    with existing(path, BY_TRAIN).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    held_out: HeldOut = "validation" if rows and "validation_accuracy" in rows[0] else "test"
+    text = read_text(existing(path, BY_TRAIN))
     try:
+        rows = list(csv.DictReader(text.splitlines()))
         if not rows:
             raise ValueError("it has no epochs")
+        held_out: HeldOut = "validation" if "validation_accuracy" in rows[0] else "test"
         epoch, *names = _names(held_out)
         epochs = [Epoch(int(row[epoch]), *(float(row.get(name, math.nan)) for name in names)) for row in rows]
         return History(held_out, tuple(epochs))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no history: {error}; run `dvc repro -f train`") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is no history: {_said(error)}; run `dvc repro -f train`") from None
+
+
+def _said(error: Exception) -> str:
+    """Return the error's words; a KeyError's are the key alone."""
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _names(held_out: HeldOut) -> list[str]:

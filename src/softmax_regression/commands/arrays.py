@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from softmax_regression.data.datasets import Array
+from softmax_regression.data.memory import require
 
 
 class StoredArray(NamedTuple):
@@ -74,6 +75,7 @@ def _zipped(path: Path, name: str) -> StoredArray:
 
     def blocks(rows: int) -> Iterator[Array]:
         if by_column:  # as Fortran keeps arrays: rows are nowhere together
+            require(dtype.itemsize * math.prod(shape), f"{shape} values of {name}, column by column,", "save rows")
             with np.load(path) as arrays:
                 yield from _slices(arrays[name.removesuffix(".npy")], shape[0], rows)
             return
@@ -96,4 +98,4 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: {error}; give a whole {path.suffix.lower()} file")
+    return ValueError(f"{path}: {' '.join(str(error).split())[:300]}; give a whole {path.suffix.lower()} file")

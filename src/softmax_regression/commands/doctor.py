@@ -1,6 +1,7 @@
 """What is wrong with the project, and how to fix it: git, DVC, Python, data, the store and the runs in it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,9 +72,7 @@ def _dvc(root: Path) -> Iterator[Finding]:
         yield Finding("DVC", "does not start with this Python", "`make setup`")
     elif not (root / "dvc.lock").is_file():
         yield Finding("DVC", f"version {version}; the pipeline has not run yet (no dvc.lock)")
-    elif not states.workspace(root).stages:
-        yield Finding("DVC", "dvc.lock cannot be read", "`git checkout dvc.lock`, then `dvc repro`")
-    elif _says(*dvc, "status", "--json", root=root) == "{}":
+    elif states.workspace(root).stages and _says(*dvc, "status", "--json", root=root) == "{}":
         yield Finding("DVC", f"version {version}; the outputs are those of this code, these params and data")
     else:
         fix = "`dvc repro` (`dvc status` says why)"
@@ -137,7 +136,7 @@ def _runs(root: Path) -> Iterator[Finding]:
             continue
         if missing:
             has = f"its run {record.name} lacks {', '.join(missing)}" if record else "it has no run"
-            yield Finding(what, has, f"{SYNC[:-1]} {state.name}`")
+            yield Finding(what, has, f"{SYNC[:-1]} {shlex.quote(state.name)}`")
 
 
 def _says(*command: str, root: Path) -> str:

@@ -30,8 +30,9 @@ def predict_files(root: Path, files: Sequence[Path], ref: str, output: Path) -> 
     """Yield what the model says about each file, a few lines each; a `Refusal` for one that it cannot answer.
 
     Of a picture, what the model saw is drawn into the folder `output`; of a table or an array, all answers are written
-    there. The model is that of the run that `ref` names (see naming.py); the workspace's needs no store. Raises
-    FileNotFoundError or ValueError where there is no model.
+    there, in the place of what an earlier call wrote of a file of that name. The model is that of the run that `ref`
+    names (see naming.py); the workspace's needs no store. Raises FileNotFoundError or ValueError where there is no
+    model, or it is damaged.
     """
     model = read_model(root / TRAIN) if ref == WORKSPACE else _model_of(root, ref)
     taken = {path.resolve() for path in files}  # no answer replaces a file that was asked about, or another answer
@@ -59,8 +60,9 @@ def _check(path: Path, model: Model) -> None:
     """Raise an error where there is no such file, or it is of a kind that the model does not take."""
     suffix = path.suffix.lower()
     if not path.is_file():
-        kind = f"{path} is a folder; give" if path.is_dir() else f"no such file: {path}; give the path of"
-        raise FileNotFoundError(f"{kind} a file")
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        found = f"{path} is {kind}; give" if path.exists() else f"no such file: {path}; give the path of"
+        raise FileNotFoundError(f"{found} a file")
     shape = " x ".join(map(str, model.example_shape))
     if model.is_of_images and suffix in TABLES:
         raise ValueError(f"{path} is a table; the model of {model.data} takes pictures: give PNG or JPEG files")
@@ -133,4 +135,10 @@ def _model_of(root: Path, ref: str) -> Model:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("model.safetensors", "model.json"):
             store.download(record.run_id, name, Path(folder))
-        return read_model(Path(folder))
+        try:
+            return read_model(Path(folder))
+        except ValueError as error:
+            problem = str(error).replace(f"{folder}/", "").replace(folder, "it").rpartition("; ")[0]
+            raise ValueError(
+                f"the run {record}: {problem}; delete the run in MLflow, and run `softmax-regression sync`"
+            ) from None

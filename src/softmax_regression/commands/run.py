@@ -1,6 +1,5 @@
 """`make run`: the whole pipeline by DVC, the offline fall-back, and a short summary of what came out."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from softmax_regression.lineage.provenance import git_commit
 from softmax_regression.lineage.sync import NOTHING_TO_DO, sync
 from softmax_regression.params import load_params
 from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.stage_logs import read_findings
 
 OWN_DATA = Path("datasets")  # as dvc.yaml has it
 OFFLINE_DATA = "digits"  # in scikit-learn's own package: always available
@@ -78,9 +78,12 @@ def summary(root: Path, outputs: Path) -> str:
     """Return what came out, in a few lines, from the outputs in `outputs` and the run in the store of `root`."""
     artifacts = outputs / states.ARTIFACTS
     experiment = read_experiment(artifacts / "train" / "experiment.json")
-    findings = json.loads((artifacts / "evaluate" / "findings.json").read_text())
-    numbers, failed = findings["metrics"], findings["tags"]["checks.failed"]
-    accuracy, low, high = (numbers[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high"))
+    try:
+        findings = read_findings(artifacts / "evaluate")
+        numbers, failed = findings["metrics"], findings["tags"]["checks.failed"]
+        accuracy, low, high = (numbers[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high"))
+    except KeyError as error:
+        raise ValueError(f"the findings of evaluate lack {error}; run `dvc repro -f evaluate`") from None
     try:
         store = RunStore.open(root)
         found = store.find(experiment.key)

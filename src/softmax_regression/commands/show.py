@@ -1,5 +1,7 @@
 """What a run is, and how to get the state of the project back that it came of."""
 
+import json
+import re
 import shlex
 import tempfile
 from contextlib import suppress
@@ -8,6 +10,7 @@ from pathlib import Path
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.comparing.run_files import RunFiles
+from softmax_regression.entry import one_line
 from softmax_regression.files import read_yaml
 from softmax_regression.lineage.naming import resolve
 from softmax_regression.lineage.provenance import git
@@ -15,6 +18,8 @@ from softmax_regression.lineage.states import WORKSPACE
 from softmax_regression.params import flatten, plain
 from softmax_regression.tracking.record import DVC_ALSO, REPRODUCED, REPRODUCES, RESTORED, RunRecord
 from softmax_regression.tracking.run_store import RunStore
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # SHA-1, SHA-256
 
 
 def show(root: Path, ref: str = WORKSPACE) -> str:
@@ -24,7 +29,7 @@ def show(root: Path, ref: str = WORKSPACE) -> str:
     with tempfile.TemporaryDirectory() as folder:
         experiment = RunFiles(store, Path(folder)).experiment(record)
     dirty = "code.diff" in store.artifacts(record.run_id)
-    facts = "\n".join(f"  {name:<15}{value}" for name, value in _facts(record, experiment).items() if value)
+    facts = "\n".join(f"  {name:<15}{one_line(value)}" for name, value in _facts(record, experiment).items() if value)
     return f"{record}\n{facts}\n\n{way_back(root, record, experiment, dirty)}"
 
 
@@ -40,7 +45,7 @@ def difference(root: Path, ref: str) -> bytes:
 def way_back(root: Path, record: RunRecord, experiment: Experiment | None, dirty: bool) -> str:
     """Return the commands that give the run's state back, as lines of text."""
     commit = record.tags.get("git.commit", "none")
-    if commit == "none":
+    if not _COMMIT.fullmatch(commit):  # "none", or what somebody else wrote there: it becomes part of commands
         return "The commit that it came of is not known."
     then = read_yaml(git("show", "--end-of-options", f"{commit}:params.yaml", folder=root), "params.yaml")
     if not isinstance(then, dict):
@@ -85,4 +90,8 @@ def _facts(record: RunRecord, experiment: Experiment | None) -> dict[str, str]:
 
 
 def _value(text: str) -> object:
-    return None if text == "none" else read_yaml(text, "a param of the run")
+    """Return a param as params.yaml holds it from what a run holds; what `plain` has not written is text."""
+    try:
+        return None if text == "none" else json.loads(text)
+    except (ValueError, RecursionError):
+        return text

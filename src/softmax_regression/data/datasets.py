@@ -4,8 +4,8 @@ The folder describes itself (report.json, as the download stage wrote it), so no
 Shapes: N examples, K classes, D features. Only numpy is imported at the top.
 """
 
-import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from softmax_regression.data import npy
-from softmax_regression.files import existing
+from softmax_regression.data.memory import require
+from softmax_regression.files import existing, parse_json, read_text
 from softmax_regression.numerics.randomness import permutation
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -107,16 +108,23 @@ def read_report(folder: Path, name: str | None = None) -> dict[str, Any]:
     Raises FileNotFoundError, or ValueError when the report is damaged or the folder holds another data set.
     """
     path = existing(folder / REPORT, _BY_DOWNLOAD)
+    text = read_text(path)
     try:
-        report: dict[str, Any] = json.loads(path.read_text())
-        _ = report["name"], report["class_names"], report["files"]
-        read_scale(report["scale"], math.prod(report["example_shape"]))
-        read_standardisation(report["standardise"])
-        _ = report["train"]["examples"], report["test"]["examples"], report["feature_names"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); run `dvc repro --force download`") from None
+        report = parse_json(text)
+        shape, sizes = report["example_shape"], [report[part]["examples"] for part in ("train", "test")]
+        if not all(isinstance(size, int) and size > 0 for size in (*shape, *sizes)):
+            raise ValueError(f"examples of shape {shape}, {sizes} in number")
+        digests = [facts["sha256"] for facts in report["files"].values()]
+        names = [report["name"], *report["class_names"], *report["feature_names"], *digests]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("a name or a digest is no text")
+        read_scale(report["scale"], math.prod(shape))
+        read_standardisation(report["standardise"], math.prod(shape))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is damaged ({said}); run `dvc repro --force download`") from None
     if name not in (None, report["name"]):
-        raise ValueError(f"{folder} holds {report['name']}, not {name}; {_BY_DOWNLOAD}")
+        raise ValueError(f"{folder} holds {' '.join(report['name'].split())}, not {name}; {_BY_DOWNLOAD}")
     return report
 
 
@@ -126,7 +134,7 @@ def read_scale(scale: object, num_features: int) -> Scale:
     Raises ValueError for anything else.
     """
     if not isinstance(scale, list):
-        if isinstance(scale, (int, float)) and 0 < scale < math.inf:
+        if isinstance(scale, (int, float)) and 0 < scale <= sys.float_info.max:
             return scale
         raise _mismatch("scale", "a positive number, or one for each feature", repr(scale))
     if len(scale) != num_features:
@@ -137,9 +145,25 @@ def read_scale(scale: object, num_features: int) -> Scale:
     return tuple(scale)
 
 
-def read_standardisation(found: Any) -> Standardisation | None:
-    """Return a standardisation as JSON holds it: "mean" and "deviation" by feature, or null."""
-    return Standardisation(tuple(found["mean"]), tuple(found["deviation"])) if found else None
+def read_standardisation(found: object, num_features: int) -> Standardisation | None:
+    """Return a standardisation as JSON holds it: "mean" and "deviation", above 0, by feature, or null.
+
+    Raises ValueError for anything else.
+    """
+    if not found:
+        return None
+    columns = []
+    for name in ("mean", "deviation"):
+        column = found.get(name) if isinstance(found, dict) else None
+        if not isinstance(column, list) or len(column) != num_features:
+            raise _mismatch("standardise", f"a mean and a deviation of {num_features} features", repr(found)[:80])
+        if not all(isinstance(value, (int, float)) and abs(value) <= sys.float_info.max for value in column):
+            raise _mismatch("standardise", "finite numbers", repr(column)[:80])
+        columns.append(column)
+    mean, deviation = columns
+    if min(deviation) <= 0:
+        raise _mismatch("standardise", "deviations above 0", min(deviation))
+    return Standardisation(tuple(mean), tuple(deviation))
 
 
 def label_type(num_classes: int) -> np.dtype[np.integer]:
@@ -169,8 +193,8 @@ def load(folder: Path, name: str, *, size: int | None = None) -> Dataset:
         )
     except ValueError as error:
         raise ValueError(f"{error}; delete {folder} and run `dvc repro --force download`") from error
-    taken, names = read_standardisation(report["standardise"]), tuple(report["feature_names"])
-    dataset = replace(dataset, report=report, standardisation=taken, feature_names=names)
+    taken = read_standardisation(report["standardise"], math.prod(report["example_shape"]))
+    dataset = replace(dataset, report=report, standardisation=taken, feature_names=tuple(report["feature_names"]))
     return dataset if size is None else resize(dataset, size)
 
 
@@ -252,19 +276,26 @@ def resize(dataset: Dataset, size: int) -> Dataset:
 
     The book's torchvision `Resize` on a PIL image is Pillow's bilinear filter, antialiased, on the uint8 values; it is
     called here without torchvision, which takes longer to import than Pillow to resize 70,000 images. The images
-    come to memory. Raises ValueError for a data set without uint8 images.
+    come to memory. Raises ValueError for a data set without uint8 images, and for more than memory has room for.
     """
     if len(dataset.example_shape) == 1 or dataset.train.images.dtype != np.uint8:
         raise ValueError(f"data.resize: {dataset.name} has no pictures to resize; set data.resize: null")
+    examples = len(dataset.train) + len(dataset.test)
+    needed = examples * math.prod((*_resized_shape(dataset.example_shape, size), *dataset.example_shape[2:]))
+    require(needed, f"data.resize: {examples:,} pictures of {size} pixels", "lower data.resize")
     return replace(dataset, train=_resized(dataset.train, size), test=_resized(dataset.test, size))
+
+
+def _resized_shape(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    height, width = shape[:2]
+    shorter = min(height, width)
+    return size * height // shorter, size * width // shorter
 
 
 def _resized(examples: Examples, size: int) -> Examples:
     from PIL import Image
 
-    height, width, *channels = examples.images.shape[1:]
-    shorter = min(height, width)
-    shape = (size * height // shorter, size * width // shorter)
+    channels, shape = examples.images.shape[3:], _resized_shape(examples.images.shape[1:], size)
     resized = np.empty((len(examples), *shape, *channels), np.uint8)
     for index, image in enumerate(examples.images):
         resized[index] = Image.fromarray(image).resize(shape[::-1], Image.Resampling.BILINEAR)

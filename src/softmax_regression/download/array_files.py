@@ -115,7 +115,7 @@ def _arrays(path: Path, found: Found, folder: Path) -> Iterator[tuple[str, Array
                 _read(path),
             )
     except (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        said = str(error).removeprefix(f"{path}: ").replace(f"{folder}/", "")
+        said = " ".join(str(error).removeprefix(f"{path}: ").replace(f"{folder}/", "").split())[:300]
         raise ValueError(f"{path} cannot be read ({said}); give a whole {path.suffix.lower()} file") from None
 
 

@@ -51,7 +51,7 @@ def find(name: str, folder: Path) -> Found:
     own = sorted({_stem(path) for path in entries if _is_readable(path)})
     near = difflib.get_close_matches(name, [*own, *DATA_SETS], n=1)
     raise ValueError(
-        f"data.name: unknown data set {name!r}; {f'did you mean {near[0]}? ' if near else ''}known are"
+        f"data.name: unknown data set {name[:100]!r}; {f'did you mean {near[0]}? ' if near else ''}known are"
         f" {', '.join(DATA_SETS)}; in {folder}/ there {f'are {some(own)}' if own else 'is none'}"
     )
 
@@ -94,6 +94,8 @@ def _look_into(place: Path) -> Found:
         for name in names
         if not any(part.startswith(".") for part in Path(folder, name).relative_to(place).parts)
     )
+    if odd := [path for path in files if not path.is_file()]:
+        raise ValueError(f"{odd[0]} is a pipe, a device or a broken link; take it out of {place}")
     by_kind: dict[str | None, list[Path]] = {}
     for path in files:
         by_kind.setdefault(_KIND_OF.get(path.suffix.lower()), []).append(path)
@@ -122,6 +124,6 @@ def _listed() -> str:
 
 
 def some(names: Sequence[str], most: int = 12) -> str:
-    """Return names as a list to read, the first of them where they are many."""
+    """Return names as a list to read, in one line, the first of them where they are many."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(" ".join(name.split()) for name in names[:most]) + more

@@ -38,12 +38,15 @@ def read(path: Path, *, memory_map: bool = False) -> npt.NDArray[Any]:
     order and are read into memory all the same.
 
     Raises FileNotFoundError, and ValueError for anything but a whole IDX file: another magic number, an unknown
-    type code, a header that is cut off, fewer or more bytes than the header announces.
+    type code, a header that is cut off, fewer or more bytes than the header announces, a shape that NumPy has not.
     """
     dtype, shape, offset = _header(path)
-    if memory_map and dtype.itemsize == 1 and math.prod(shape) > 0:  # an empty map does not exist
-        return np.memmap(path, dtype, mode="c", offset=offset, shape=shape)
-    values = np.fromfile(path, dtype, offset=offset).reshape(shape)
+    try:
+        if memory_map and dtype.itemsize == 1 and math.prod(shape) > 0:  # an empty map does not exist
+            return np.memmap(path, dtype, mode="c", offset=offset, shape=shape)
+        values = np.fromfile(path, dtype, offset=offset).reshape(shape)
+    except ValueError as error:  # of more than 64 dimensions, or of none and too many
+        raise ValueError(f"{path}: a header of {len(shape)} dimensions: {error}") from None
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 

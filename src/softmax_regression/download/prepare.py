@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +75,7 @@ def _known(name: str, entry: Entry, params: DownloadParams, root: Path, folder: 
     """Return a data set of the registry, fetched into `folder` or made."""
     settings = getattr(params, entry.settings).model_dump() if entry.settings else {}
     if entry.files is not None:
-        _fetch(name, entry.files, params, root, folder)
+        _fetch(name, entry.files, params, root, folder, _largest(entry))
         arrays = {part: idx.read(folder / part, memory_map=True) for part in PARTS}
     else:
         assert entry.make is not None
@@ -158,11 +159,21 @@ def _three_digits(number: float) -> float:
     return float(f"{number:.3g}")
 
 
-def _fetch(name: str, files: Mapping[str, tuple[str, str]], params: DownloadParams, root: Path, folder: Path) -> None:
+def _largest(entry: Entry) -> int:
+    """Return how many bytes a published file may have: the larger part, which gzip makes no longer than by 1%."""
+    assert entry.sizes
+    assert entry.example_shape
+    bytes_of_a_value = 8 if entry.scale == 1 else 1  # a real number or a pixel
+    return 2**16 + math.prod((max(entry.sizes), *entry.example_shape, bytes_of_a_value)) * 101 // 100
+
+
+def _fetch(
+    name: str, files: Mapping[str, tuple[str, str]], params: DownloadParams, root: Path, folder: Path, largest: int
+) -> None:
     """Fetch the files as published and put what is in them into `folder` under the names of the parts."""
     sources, published = params.sources.get(name, []), folder / "published"
     try:
-        fetch(dict(files.values()), sources, root, params.timeout, published)
+        fetch(dict(files.values()), sources, root, params.timeout, published, largest)
     except NoSourceError as error:
         place = next((source for source in sources if not is_url(source)), "a folder and name it as a source")
         raise NoSourceError(

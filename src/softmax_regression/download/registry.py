@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from softmax_regression.data.datasets import PARTS, Array
+from softmax_regression.data.memory import require
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Entry:
     """What is known of a data set before it is there. Either `files` or `make` says where it comes from.
 
     scale: the largest pixel, so that features lie in [0, 1]; 1 for real values that are used as they are.
-    class_names, example_shape, sizes (train, test): None where they follow from params; then the data decide.
+    class_names, example_shape, sizes (train, test): None where they follow from params; then the data decide. Of
+    `files` the last two bound what is received.
     files: part -> (name at the source, digest), gzipped where the name ends in .gz, for `sources.fetch`.
     make: returns part -> array, from settings. Features are uint8, or real values, which are packed (see packing.py).
     settings: the section of `download` in params.yaml that `make` uses, if any; a run records it.
@@ -61,6 +63,10 @@ def _make_classification(settings: Mapping[str, Any]) -> dict[str, Array]:
     from sklearn.datasets import make_classification
 
     arguments = dict(settings)
+    samples, features, informative = (arguments[f"n_{name}"] for name in ("samples", "features", "informative"))
+    numbers = 4 * samples * features + informative * features  # made, shuffled, split; and the clusters' covariances
+    what = f"download.make_classification: {samples:,} samples of {features:,} features"
+    require(8 * numbers, what, "lower n_samples")
     test_size, seed = arguments.pop("test_size"), arguments["random_state"]
     try:
         arrays = _split(*make_classification(**arguments), test_size=test_size, random_state=seed)

@@ -25,11 +25,14 @@ class _RefusedError(Exception):
     """This one file is missing or wrong here; the source may still have the others."""
 
 
-def fetch(files: Mapping[str, str], sources: Sequence[str], root: Path, timeout: float, destination: Path) -> None:
+def fetch(
+    files: Mapping[str, str], sources: Sequence[str], root: Path, timeout: float, destination: Path, largest: int
+) -> None:
     """Put every file of `files` (name -> digest) into the folder `destination`, from the first source that has it.
 
     `sources`: folders (relative ones count from `root`) and http(s) URLs of folders. `timeout`: seconds that one
-    URL may take for all its files together, answers that never come or trickle in included.
+    URL may take for all its files together, answers that never come or trickle in included. `largest`: bytes that a
+    file may have; of a larger one no more than these are received and written.
     A source that cannot be reached is left at once, for all files; a file with the wrong digest is refused and
     looked for in the next source. Progress goes to stderr, a line a file, with a progress bar in a terminal.
 
@@ -45,7 +48,7 @@ def fetch(files: Mapping[str, str], sources: Sequence[str], root: Path, timeout:
         for name, digest in list(missing.items()):
             try:
                 with closing(_chunks(source, root, name, deadline)) as chunks:
-                    size = _store(chunks, digest, destination / name)
+                    size = _store(chunks, digest, destination / name, largest)
             except (_RefusedError, UnavailableError) as error:
                 failures.append(f"{shown}: {error}")
                 print(f"not from {failures[-1]}", file=sys.stderr, flush=True)
@@ -105,13 +108,15 @@ def _shown(source: str, root: Path) -> str:
     return str(path) if str(path) == source else f"{source} ({path})"
 
 
-def _store(chunks: Iterable[bytes], digest: str, path: Path) -> int:
-    """Write the chunks to `path` if they have the digest, else raise _RefusedError; return the size in bytes."""
+def _store(chunks: Iterable[bytes], digest: str, path: Path, largest: int) -> int:
+    """Write the chunks to `path`; return the size in bytes. Raises _RefusedError for another digest, or too many."""
     algorithm, _, expected = digest.partition(":")
     hasher = hashlib.new(algorithm, usedforsecurity=False)
     with atomic_path(path) as temporary:
         with temporary.open("wb") as file:
             for chunk in chunks:
+                if file.tell() + len(chunk) > largest:
+                    raise _RefusedError(f"{path.name} refused: expected at most {largest:,} bytes, found more")
                 hasher.update(chunk)
                 file.write(chunk)
             size = file.tell()

@@ -18,6 +18,11 @@ from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
 
 # What a run records apart, or what it writes; the rest of the difference to the commit is `code.diff`.
 NOT_CODE = ("params.yaml", "dvc.lock", "metrics.json")
+# Of other files nothing is recorded: they may be data, or hold keys, as .env, .dvc/config and what is hidden do.
+_PROGRAMS = ("*.css", "*.html", "*.jinja", "*.js", "*.py", "*.pyi", "*.sh")
+_CODE = (*_PROGRAMS, "*.dvc", "*.lock", "*.toml", "*.yaml", "*.yml", "Makefile")
+_EXCLUDED = (":(exclude,glob)**/.*", ":(exclude,glob)**/.*/**", *(f":(exclude){name}" for name in NOT_CODE))
+_NEW_CODE = tuple(f"{folder}/{pattern}" for folder in ("src", "pipeline") for pattern in _PROGRAMS)
 WEIGHT_CODE = ("data", "mathematics", "numerics", "training")  # the packages that can change a weight
 # A person's settings (colours, other prefixes, an own diff program) must not change what `git apply` accepts.
 _DIFF = ("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
@@ -72,13 +77,14 @@ def git_commit(folder: Path = Path(), revision: str = "HEAD") -> str | None:
 def code_diff(folder: Path = Path(), base: str = "HEAD", revision: str = "") -> str:
     """Return the difference between the commit `base` and the files here (or `revision`) as `git apply` takes it.
 
-    Empty when there is none. New files here count where code lives (src/ and pipeline/) when git does not ignore them.
+    Empty when there is none. Of the files that git tracks count programs, their settings and the pointers to data, of
+    new files here programs where they live (src/ and pipeline/) when git does not ignore them; nothing that is hidden.
     """
-    exclude = [f":(exclude){name}" for name in NOT_CODE]
-    diff = git(*_DIFF, *filter(None, (base, revision)), "--", ".", *exclude, folder=folder)
+    diff = git(*_DIFF, *filter(None, (base, revision)), "--", *_CODE, *_EXCLUDED, folder=folder)
     if revision:
         return diff
-    new = git("ls-files", "-z", "--others", "--exclude-standard", "src", "pipeline", folder=folder).split("\0")
+    listed = git("ls-files", "-z", "--others", "--exclude-standard", "--", *_NEW_CODE, *_EXCLUDED, folder=folder)
+    new = listed.split("\0")
     return diff + "".join(git(*_DIFF, "--no-index", "--", "/dev/null", name, folder=folder) for name in new if name)
 
 

@@ -86,7 +86,7 @@ def run_of(store: RunStore, state: State) -> RunRecord | None:
     DVC need not have the files of the state if a run has the digest that dvc.lock has of them. Raises ValueError where
     there is no training, RuntimeError where neither helps.
     """
-    trained = store.runs(f"tags.`{OUTPUTS}train` = '{state.outputs.get(TRAIN)}'")
+    trained = store.tagged(f"{OUTPUTS}train", state.outputs.get(TRAIN, ""))
     key = next((run.key for run in trained if run.key), "") or state.experiment.key
     return store.find(key)
 

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from softmax_regression.artifacts.experiment import Experiment, parse_experiment
 from softmax_regression.files import md5_of, md5_of_folder, read_yaml, text_of
 from softmax_regression.lineage.provenance import Origin, code_diff, code_tags, git, git_commit
@@ -21,6 +23,19 @@ from softmax_regression.tracking.record import DVC_BASELINE, DVC_EXPERIMENT
 ARTIFACTS = "artifacts"  # the outputs of the stages after download are folders in it
 TRAIN = f"{ARTIFACTS}/train"
 WORKSPACE = "workspace"
+
+
+class _Entry(BaseModel):
+    path: str
+    md5: str | None = None
+
+
+class _Stage(BaseModel):
+    """What is read of a stage in dvc.lock; DVC writes more."""
+
+    deps: list[_Entry] = []
+    outs: list[_Entry] = []
+    params: dict[str, dict[str, Any]] = {}
 
 
 class NotHereError(RuntimeError):
@@ -39,11 +54,15 @@ class State:
 
     @cached_property
     def stages(self) -> Mapping[str, Any]:
-        """What dvc.lock says of each stage; nothing if it is not there, or torn by a conflict."""
+        """What dvc.lock says of each stage; nothing if it is not there.
+
+        Raises ValueError where it is torn, by a merge conflict say, or has another shape than DVC gives it.
+        """
         try:
-            return dict(read_yaml(self._text("dvc.lock"), "dvc.lock")["stages"])
-        except (ValueError, TypeError, KeyError):
-            return {}
+            return _stages(self._text("dvc.lock"))
+        except ValueError as error:
+            said = " ".join(str(error).split())
+            raise ValueError(f"{self.name}: {said}; `git checkout dvc.lock`, then `dvc repro`") from None
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -54,7 +73,7 @@ class State:
         found = {TRAIN: train}
         for stage, entry in self.stages.items():
             if self.digest(stage, "deps", TRAIN) == train:  # or it is about an older training
-                found |= {out["path"]: out["md5"] for out in entry["outs"] if "md5" in out}
+                found |= {out["path"]: out["md5"] for out in entry.get("outs", []) if "md5" in out}
         return found
 
     @property
@@ -76,7 +95,7 @@ class State:
         deps = self.stages.get("train", {}).get("deps", [])
         code = [dep for dep in deps if dep["path"].startswith(("src/", "pipeline/"))]
         with self._files() as files, tempfile.TemporaryDirectory() as folder, suppress(FileNotFoundError):
-            return bool(code) and all(_copied(files, dep["path"], Path(folder)) == dep["md5"] for dep in code)
+            return bool(code) and all(_copied(files, dep["path"], Path(folder)) == dep.get("md5") for dep in code)
         return False  # renamed or removed since
 
     def origin(self) -> Origin:
@@ -153,16 +172,47 @@ def experiments(root: Path) -> list[State]:
 
 
 def all_states(root: Path) -> list[State]:
-    """Return the workspace, the checked-out commit where it has other outputs, and DVC's experiments."""
+    """Return the workspace, the checked-out commit where it has other outputs, and DVC's experiments.
+
+    One without outputs is left out; not so one whose dvc.lock is damaged: who looks at its outputs has a ValueError.
+    """
     here, commit = workspace(root), git_commit(root)
     head = State("HEAD", root, commit, base=commit) if commit else here
-    others = [head, *experiments(root)] if head.outputs != here.outputs else experiments(root)
-    return [state for state in [here, *others] if state.outputs]
+    others = [head, *experiments(root)] if _known(head) != _known(here) else experiments(root)
+    return [state for state in [here, *others] if _known(state) != {}]
+
+
+def _known(state: State) -> Mapping[str, str] | None:
+    """Return the outputs of a state; None where its dvc.lock is damaged."""
+    with suppress(ValueError):
+        return state.outputs
+    return None
+
+
+def _stages(text: str) -> dict[str, Any]:
+    """Return what a dvc.lock's text says of each stage. Raises ValueError for a text of another shape."""
+    content = {} if not text.strip() else read_yaml(text, "dvc.lock")
+    stages = content.get("stages", {}) if isinstance(content, dict) else None
+    if not isinstance(stages, dict):
+        raise ValueError("dvc.lock has no stages")
+    try:
+        TypeAdapter(dict[str, _Stage]).validate_python(stages)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"dvc.lock: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    return stages
 
 
 def _copied(files: Any, path: str, destination: Path) -> str:
-    """Copy a file or folder of DVC's view into `destination`, under its path; return its digest as in dvc.lock."""
+    """Copy a file or folder of DVC's view into `destination`, under its path; return its digest as in dvc.lock.
+
+    Raises ValueError for a path that leads elsewhere: the dvc.lock of a commit or an experiment is other people's.
+    """
     copy = destination / path
+    if ".." in copy.parts or not copy.is_relative_to(destination):
+        raise ValueError(
+            f"dvc.lock names {path!r}, outside of the project; see who changed it, and do not run that state"
+        )
     copy.parent.mkdir(parents=True, exist_ok=True)
     files.get(f"/{path}", str(copy), recursive=True)
     return md5_of_folder(copy) if copy.is_dir() else md5_of(copy)

@@ -49,7 +49,7 @@ class TrainingRun:
         for line in store.end_dead_runs():
             print(line, flush=True)
         checkpoint = root / CHECKPOINTS / config_key(self.experiment)
-        checkpoint.mkdir(parents=True, exist_ok=True)
+        checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)  # weights, and the token of the run
         with ExitStack() as held:
             try:
                 held.enter_context(FileLock(checkpoint / ".lock", timeout=0))

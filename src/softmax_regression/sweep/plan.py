@@ -2,12 +2,13 @@
 
 An axis is a dotted key of params.yaml with what it ranges over: `optimizer.learning_rate=0.05,0.1` lists values,
 `optimizer.learning_rate=log(0.01,1)` and `optimizer.momentum=uniform(0.5,0.95)` are ranges to draw from. One value
-alone sets the key for all: `train.epochs=20`.
+alone sets the key for all: `train.epochs=20`. A list may stand in brackets: `optimizer.learning_rate=[0.05,0.1]`.
 """
 
 import itertools
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ SHARED_AXES = (
     "optimizer.warmup_epochs",
 )
 FIXED = ("data.name", "data.validation_size", "train.seed")  # results that differ in these cannot be ranked
+LARGEST = 10_000  # configurations, seeds included: an hour of small trainings
 TOGETHER = {"train.solver": "sgd", "model.implementation": "exact"}  # what a pass can train
 _RANGE = re.compile(r"(log|uniform)\((.+),(.+)\)")
 
@@ -59,24 +61,35 @@ class Trial:
 
 
 def parse_axis(text: str) -> Axis:
-    """Read `key=value,value,...`, `key=log(low,high)` or `key=uniform(low,high)`; ValueError for another form."""
+    """Read `key=value,value,...`, the list in brackets or not, `key=log(low,high)` or `key=uniform(low,high)`.
+
+    Raises ValueError for another form, a range without two finite numbers, and what is no single value.
+    """
     key, _, values = text.partition("=")
     if not key or not values:
-        raise ValueError(f"{text!r} is no axis: write key=value,value or key=log(low,high)")
+        raise ValueError(f"{text!r} is no axis; write key=value,value or key=log(low,high)")
     if match := _RANGE.fullmatch(values.replace(" ", "")):
-        kind, low, high = match[1], read_yaml(match[2], text), read_yaml(match[3], text)
+        kind, low, high = match[1], read_yaml(match[2], repr(text)), read_yaml(match[3], repr(text))
         are_numbers = isinstance(low, int | float) and isinstance(high, int | float)
-        if not are_numbers or not (0 if kind == "log" else -math.inf) < low < high:
+        if not are_numbers or not (0 if kind == "log" else -sys.float_info.max) < low < high <= sys.float_info.max:
             raise ValueError(f"{text!r}: a range has two numbers, the smaller one first, above 0 for log")
         return Axis(key, range=(kind, float(low), float(high)))
-    return Axis(key, values=tuple(dict.fromkeys(read_yaml(value, value) for value in values.split(","))))
+    listed = values.strip()
+    if listed.startswith("[") and listed.endswith("]"):
+        listed = listed[1:-1]
+    if not all(value.strip() for value in listed.split(",")):
+        raise ValueError(f"{text!r}: a value is missing beside a comma; write key=value,value")
+    found = [read_yaml(value, repr(value)) for value in listed.split(",")]
+    if wrong := [value for value in found if not isinstance(value, str | int | float | None)]:
+        raise ValueError(f"{text!r}: a value is a number, a word, true, false or null; found {wrong[0]!r}")
+    return Axis(key, values=tuple(dict.fromkeys(found)))
 
 
 def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: int = 0) -> list[Trial]:
     """Return the configurations of the full grid over `axes` or, given `samples`, so many different random ones.
 
     All are checked as params.yaml is. Raises ValueError for keys that stand twice, that params.yaml does not have or
-    that cannot be compared, for a range without `samples`, and for values that do not fit.
+    that cannot be compared, for a range without `samples`, for more than LARGEST, and for values that do not fit.
     """
     keys = [axis.key for axis in axes]
     if repeated := sorted({key for key in keys if keys.count(key) > 1}):
@@ -88,6 +101,10 @@ def plan(base: Params, axes: Sequence[Axis], samples: int | None = None, seed: i
         if axis.range and samples is None:
             raise ValueError(f"{axis.key} is a range, which has no grid; add --random n, or list values")
     if samples is None:
+        if (size := math.prod(len(axis.values) for axis in axes)) > LARGEST:
+            raise ValueError(
+                f"the grid has {size:,} configurations, {LARGEST:,} are the most; list fewer values, or add --random n"
+            )
         drawn = [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
     else:
         drawn = _sample(axes, samples, seed)
@@ -122,6 +139,11 @@ def with_seeds(configurations: Sequence[Trial], seeds: int) -> list[Trial]:
     """Return each configuration with `seeds` seeds, from its own upwards; its changes stay those of the axes."""
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, found {seeds}")
+    if (size := seeds * len(configurations)) > LARGEST:
+        raise ValueError(
+            f"{len(configurations):,} configurations with {seeds:,} seeds each are {size:,} trainings, {LARGEST:,} are"
+            " the most; lower --seeds"
+        )
     return [
         Trial(changed(one.params, {"train.seed": one.params.train.seed + offset}), one.changes)
         for offset in range(seeds)
@@ -150,6 +172,8 @@ def changed(base: Params, changes: Mapping[str, Any]) -> Params:
 
 def _sample(axes: Sequence[Axis], samples: int, seed: int) -> list[dict[str, Any]]:
     """Draw different configurations; each axis has random numbers of its own, whatever other axes there are."""
+    if samples > LARGEST:
+        raise ValueError(f"--random {samples}: {LARGEST:,} configurations are the most; lower it")
     shares = [uniform(f"sweep of seed {seed} axis {axis.key}", 100 * max(samples, 0)) for axis in axes]
     found: dict[str, dict[str, Any]] = {}
     for drawn in zip(*shares, strict=True):

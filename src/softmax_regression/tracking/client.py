@@ -9,6 +9,8 @@ import importlib
 import json
 import logging
 import os
+import re
+import shlex
 import tempfile
 import uuid
 import warnings
@@ -20,13 +22,15 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from softmax_regression.artifacts.experiment import digest
-from softmax_regression.entry import without_collecting
+from softmax_regression.entry import one_line, without_collecting
 from softmax_regression.params import plain
 from softmax_regression.redaction import redact
 from softmax_regression.tracking import connection, database, ui
 from softmax_regression.tracking.record import RunRecord
 
 EXPERIMENT = "softmax-regression"
+_RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")  # as MLflow checks those that it is given
+_TAG_VALUE = re.compile(r"[\w.-]+")  # those of ours by which runs are looked for
 Point: TypeAlias = tuple[str, int, float]  # a metric's name, step and value
 
 
@@ -96,8 +100,10 @@ class Client:
             if found.lifecycle_stage != "active":
                 raise RuntimeError(
                     f"the MLflow experiment {experiment!r} is deleted: run "
-                    f"`mlflow experiments restore -x {found.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME"
+                    f"`mlflow experiments restore -x {shlex.quote(found.experiment_id)}`, or set MLFLOW_EXPERIMENT_NAME"
                 )
+            if file is not None:
+                database.private_folder(file, found.experiment_id)
             name, value = ui.view_tag()
             if found.tags.get(name) != value:
                 client.set_experiment_tag(found.experiment_id, name, value)
@@ -121,7 +127,7 @@ class Client:
                 return None
             raise
         here = run.info.lifecycle_stage == "active" and run.info.experiment_id == self.experiment_id
-        return _record(run) if here else None
+        return self._record(run) if here else None
 
     def runs(self, condition: str = "") -> list[RunRecord]:
         """Return the experiment's runs, newest first; `condition` is in MLflow's search syntax."""
@@ -131,10 +137,29 @@ class Client:
             page = self.mlflow.search_runs(
                 [self.experiment_id], condition, order_by=["attributes.start_time DESC"], page_token=token
             )
-            records += map(_record, page)
+            records += map(self._record, page)
             token = page.token
             if not token:
                 return records
+
+    def tagged(self, tag: str, value: str) -> list[RunRecord]:
+        """Return the runs with this digest, or word, as a tag, newest first; none where the value is neither."""
+        return self.runs(f"tags.`{tag}` = '{value}'") if _TAG_VALUE.fullmatch(value) else []
+
+    def _record(self, run: Any) -> RunRecord:
+        """Return what a run has on record. Its id names folders and is part of commands, its name is printed."""
+        if not _RUN_ID.fullmatch(run.info.run_id):
+            raise RuntimeError(f"the store at {self.uri} holds a run whose id is none: {run.info.run_id!r}; delete it")
+        return RunRecord(
+            run_id=run.info.run_id,
+            name=one_line(run.info.run_name),
+            status=run.info.status,
+            start_time=run.info.start_time,
+            end_time=run.info.end_time,
+            params=run.data.params,
+            metrics=run.data.metrics,
+            tags=run.data.tags,
+        )
 
     def history(self, run_id: str, names: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """Return the (step, value) pairs of each metric, in order of step; see `recorded`."""
@@ -226,7 +251,7 @@ class Client:
         with tempfile.TemporaryDirectory() as folder:
             for step, path in images:
                 start = f"{key.replace('/', '~')}+step+{step}+timestamp+"
-                there = (name.removeprefix("images/").removesuffix(".png") for name in logged if name.endswith(".png"))
+                there = (Path(name).stem for name in logged if name.endswith(".png"))
                 stem = next((name for name in there if name.startswith(start)), f"{start}0+{uuid.UUID(int=step)}")
                 with Image.open(path) as image:
                     image.save(Path(folder, f"{stem}.png"))
@@ -324,10 +349,10 @@ class Client:
         return sum(tag.startswith(prefix) for tag in self.mlflow.get_experiment(self.experiment_id).tags)
 
 
-def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
+def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000, *, insecure: bool = False) -> None:
     """Run the MLflow UI on the project's store until interrupted, and print the link that shows the experiment.
 
-    Where MLFLOW_TRACKING_URI names a server, its UI is there already: the link is all.
+    Where MLFLOW_TRACKING_URI names a server, its UI is there already: the link is all. `insecure`: see `ui.serve`.
     """
     client = Client.open(root)
     if client.is_server:
@@ -335,7 +360,7 @@ def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     else:
         file = client.database_file or root / database.DATABASE
         link = ui.link(f"http://{host}:{port}", client.experiment_id)
-        ui.serve(client.uri, database.artifact_root(file), link, host, port)
+        ui.serve(client.uri, database.artifact_root(file), link, host, port, insecure=insecure)
 
 
 def _load_mlflow(*, local: bool) -> None:
@@ -402,19 +427,6 @@ def _explained(uri: str) -> Iterator[None]:
         if code == "INVALID_PARAMETER_VALUE" and "'active' state" not in str(error):  # a deleted run's message
             raise ValueError(redact(f"MLflow does not take this: {str(error).splitlines()[0]}")) from error
         raise connection.StoreUnavailableError(connection.explain(uri, error)) from error
-
-
-def _record(run: Any) -> RunRecord:
-    return RunRecord(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        status=run.info.status,
-        start_time=run.info.start_time,
-        end_time=run.info.end_time,
-        params=run.data.params,
-        metrics=run.data.metrics,
-        tags=run.data.tags,
-    )
 
 
 def _user() -> str:

@@ -10,12 +10,13 @@ from softmax_regression.files import no_room
 from softmax_regression.redaction import redact
 
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
-# MLflow's own settings. Left alone it asks an unreachable server again for minutes, reports its use to its makers,
-# and prints a link for every run that ends. Times in seconds.
+# MLflow's own settings. Left alone it asks an unreachable server again for minutes, unpickles models of other people,
+# reports its use to its makers, and prints a link for every run that ends. Times in seconds.
 _SETTINGS = {
     _RETRIES: "1",
     _TIMEOUT: "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -58,9 +59,15 @@ def _asking(settings: Mapping[str, str]) -> Iterator[None]:
 def without_credentials(uri: str) -> str:
     """Return a server's URI without `user:password@`, which go into the variables that MLflow reads them from.
 
-    A URI is shown and stored in many places; these variables are not.
+    A URI is shown and stored in many places; these variables are not. Raises ValueError for one that is no valid URL.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port
+    except ValueError:  # not repeated: what could not be parsed may be a password
+        raise ValueError(
+            "MLFLOW_TRACKING_URI is no valid URL; write / and @ in a user name or password as %2F and %40"
+        ) from None
     if parts.scheme not in ("http", "https") or parts.username is None:
         return uri
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)

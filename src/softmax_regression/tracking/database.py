@@ -18,10 +18,11 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from softmax_regression.files import atomic_path, no_room
+from softmax_regression.redaction import HIDDEN
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 _PREFIX = "sqlite:///"
-_MISREAD = re.compile(r"\?|%[0-9a-fA-F]{2}")
+_MISREAD = re.compile(r"""\?|%[0-9a-fA-F]{2}|'.*"|".*'""", re.DOTALL)
 # Seconds for which another process may hold the database; MLflow itself waits as long.
 _BUSY = 20.0
 # Table, column of the location, column of the row's id, and how many folders the location lies below `mlruns`:
@@ -52,8 +53,9 @@ def database_file(uri: str, root: Path) -> Path | None:
     if uri.startswith(_PREFIX):
         return root.absolute() / uri.removeprefix(_PREFIX).partition("?")[0]
     if uri.startswith("file:") or "://" not in uri:
+        _, at, place = uri.rpartition("@")  # before it, a password of an address without its scheme
         raise ValueError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer takes: "
+            f"MLFLOW_TRACKING_URI is {HIDDEN * bool(at) + at + place!r}, a folder, which MLflow 3 no longer takes: "
             "unset it, or set it to sqlite:///<file> or http://<server>"
         )
     return None
@@ -62,10 +64,13 @@ def database_file(uri: str, root: Path) -> Path | None:
 def database_uri(database: Path) -> str:
     """Return the URI that opens `database`.
 
-    Raises ValueError for a path that MLflow takes for another one: it cuts at `?` and decodes `%20`.
+    Raises ValueError for a path that MLflow takes for another one: it cuts at `?` and decodes `%20`; and for one with
+    both kinds of quotes, with which MLflow makes a database without its default experiment.
     """
     if _MISREAD.search(str(database)):
-        raise ValueError(f"MLflow cannot keep runs in {database.parent}: move it to a path without ? and %")
+        raise ValueError(
+            f"MLflow cannot keep runs in {database.parent}: move it to a path without ?, % and both kinds of quotes"
+        )
     return _PREFIX + str(database)
 
 
@@ -74,13 +79,22 @@ def artifact_root(database: Path) -> Path:
     return database.parent / ARTIFACTS
 
 
+def private_folder(database: Path, experiment_id: str) -> None:
+    """Make the folder of an experiment's artifacts, its owner's alone; one that is there stays as it is."""
+    (artifact_root(database) / experiment_id).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def create_once(database: Path, create: Callable[[Path], None]) -> None:
-    """Make `database` by `create(temporary file)`, by one process only, so that it is whole or not there."""
+    """Make `database` by `create(temporary file)`, by one process only, so that it is whole or not there.
+
+    It is its owner's alone, whatever the umask: runs hold people's code. Who wants to share it opens it by hand.
+    """
     if _has_tables(database):
         return
     with exclusive(lock_file(database)):
         if not _has_tables(database):
             with atomic_path(database) as temporary:
+                temporary.chmod(0o600)  # SQLite's logs beside it take that on
                 create(temporary)
 
 

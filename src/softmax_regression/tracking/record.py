@@ -1,5 +1,6 @@
 """What a run has on record."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,7 +47,8 @@ class RunRecord:
     @property
     def attempt(self) -> int:
         """How many runs of this configuration there had been, this one included."""
-        return int(self.tags.get(ATTEMPT, "1"))
+        number = self.tags.get(ATTEMPT, "")
+        return int(number) if re.fullmatch("[0-9]{1,9}", number) else 1
 
     @property
     def live(self) -> bool:

@@ -128,11 +128,11 @@ class RunStore(Client):
 
     def attempts(self, config_key: str) -> list[RunRecord]:
         """Return the runs of one configuration, newest first."""
-        return self.runs(f"tags.`{CONFIG}` = '{config_key}'")
+        return self.tagged(CONFIG, config_key)
 
     def find(self, key: str) -> RunRecord | None:
         """Return the run that represents the experiment with this key, or None."""
-        finished = [run for run in self.runs(f"tags.`{KEY}` = '{key}'") if run.status == "FINISHED"]
+        finished = [run for run in self.tagged(KEY, key) if run.status == "FINISHED"]
         return representative(finished) if finished else None
 
     def finish(self, run_id: str, key: str, end: int) -> None:
@@ -180,7 +180,7 @@ class RunStore(Client):
         asked: set[tuple[str, str]] = set()
         while ask := {(tag, run.tags.get(tag, "")) for run in found.values() for tag in (CONFIG, KEY)} - asked:
             asked |= ask
-            found |= {run.run_id: run for tag, value in ask if value for run in self.runs(f"tags.`{tag}` = '{value}'")}
+            found |= {run.run_id: run for tag, value in ask for run in self.tagged(tag, value)}
         return list(found.values())
 
     def end_dead_runs(self) -> list[str]:

@@ -5,26 +5,28 @@ so a rebuilt run holds what the first one held. A new stage needs nothing here: 
 findings.json says ("metrics", "tags", "summary", "notes") is shown there.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from softmax_regression.artifacts.experiment import Experiment, read_experiment
 from softmax_regression.artifacts.model import BEST, FEW_CLASSES, read_model
 from softmax_regression.artifacts.outcome import History, read_history
 from softmax_regression.data.datasets import FOLDER
-from softmax_regression.files import md5_of, md5_of_folder, text_of
+from softmax_regression.files import existing, md5_of, md5_of_folder, parse_json, read_text, text_of
 from softmax_regression.tracking.client import ModelParts
 from softmax_regression.tracking.record import INCOMPLETE, OUTPUTS
 from softmax_regression.tracking.run import Run
 
 # an output of DVC's -> where the run has it; others keep their name, the files of train stand at the top
 FOLDERS = {"evaluate": "evaluation", "figures": "evaluation/figures", "predict": "predictions"}
+FINDINGS = "findings.json"
 LIVE_CURVES = "evaluation/figures/curves.png"  # drawn while the training runs, then by the evaluate stage
 PREDICTIONS = "evaluation/predictions.csv"
 _SHOWN = {"first predictions": "predictions/first.png", "curves": LIVE_CURVES}  # on the run's page
@@ -85,6 +87,29 @@ def log_training(run: Run, folder: Path) -> None:
     run.set_tags({tag: md5_of_folder(folder)})
 
 
+class _Findings(BaseModel):
+    metrics: dict[str, float] = {}
+    tags: dict[str, str] = {}
+    summary: str = ""
+    notes: list[str] = []
+
+
+def read_findings(output: Path) -> dict[str, Any]:
+    """Return what the findings.json in `output` holds of "metrics" (by name), "tags", "summary" and "notes".
+
+    Raises FileNotFoundError, or ValueError when it is damaged.
+    """
+    remedy = f"run `dvc repro -f {output.name}`"
+    path = existing(output / FINDINGS, remedy)
+    text = read_text(path)
+    try:
+        return _Findings.model_validate_json(text).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        said = " ".join([".".join(map(str, problem["loc"])), *problem["msg"].split()])
+        raise ValueError(f"{path} is damaged: {said.strip()}; {remedy}") from None
+
+
 def log_output(run: Run, output: Path, shown: Mapping[str, str] = _SHOWN) -> None:
     """Record an output of a stage after train, a folder or a file: its files, and what its findings.json says.
 
@@ -93,7 +118,7 @@ def log_output(run: Run, output: Path, shown: Mapping[str, str] = _SHOWN) -> Non
     """
     tag, folder = OUTPUTS + output.name, place(output.name)
     run.set_tags({tag: INCOMPLETE})  # first, so that a kill half-way leaves no digest of what is no longer there
-    findings = json.loads(text_of(output / "findings.json") or "{}")
+    findings = read_findings(output) if (output / FINDINGS).exists() else {}
     run.log_metrics({f"final/{metric}": value for metric, value in findings.get("metrics", {}).items()})
     if output.is_file():
         run.log_file(output)
@@ -119,11 +144,16 @@ def _description(run_id: str, summary: str, shown: Mapping[str, str], notes: lis
 
 def _log_data(run: Run, folder: Path) -> None:
     """Record the data set as MLflow's inputs of the run."""
-    experiment, report = read_experiment(folder / "experiment.json"), json.loads(text_of(folder / "data.json") or "{}")
+    experiment, text = read_experiment(folder / "experiment.json"), text_of(folder / "data.json")
     name = str(experiment.params["data.name"])
     for part, use in (("train", "training"), ("test", "testing")):
-        profile = {"num_rows": report[part]["examples"]} if report else {}
-        run.log_dataset(f"{name} {part}", experiment.data[f"{part}-images"][:16], FOLDER.as_posix(), use, profile)
+        try:
+            digest = experiment.data[f"{part}-images"][:16]
+            profile = {"num_rows": int(parse_json(text)[part]["examples"])} if text else {}
+        except (KeyError, TypeError, ValueError) as error:
+            said = f"{folder} says nothing readable of the {part} data ({error})"
+            raise ValueError(f"{said}; run `dvc repro -f train`") from None
+        run.log_dataset(f"{name} {part}", digest, FOLDER.as_posix(), use, profile)
 
 
 def _log_model(run: Run, folder: Path) -> None:

@@ -7,6 +7,7 @@ params or metrics; the link's arguments and a view stored with the experiment ch
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 VIEW = "model-training"
 # column of the runs table -> its width in pixels
@@ -31,6 +33,7 @@ COLUMNS = {
     "tags.`experiment.live`": 130,
     "attributes.`Dataset`": 240,
 }
+_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}")  # what only this machine reaches (RFC 1122, 3.2.1.3)
 
 
 def view_tag() -> tuple[str, str]:
@@ -51,16 +54,24 @@ def view_tag() -> tuple[str, str]:
 def link(base_url: str, experiment_id: str) -> str:
     """Return the address of the experiment's runs in the UI at `base_url`."""
     query = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
-    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
+    return f"{base_url.rstrip('/')}/#/experiments/{quote(experiment_id, safe='')}/runs?{query}"
 
 
-def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
+def serve(uri: str, artifacts: Path, link: str, host: str, port: int, *, insecure: bool = False) -> None:
     """Run the MLflow UI on the store at `uri` until Ctrl-C, and print `link` when it answers.
 
     What others send to it as a server is kept in `artifacts`, not in the working folder. One worker, and no runner of
-    GenAI evaluation jobs: half the memory and the time to start. Nothing of it is left running.
-    Raises RuntimeError if the port is taken, or the UI ends by itself.
+    GenAI evaluation jobs: half the memory and the time to start. Nothing of it is left running. It knows no passwords,
+    and answers only to requests that name this machine, so that no web page reaches it by a name of its own.
+    Raises ValueError for a `host` that others reach, unless `insecure`; RuntimeError if the port is taken, or the UI
+    ends by itself.
     """
+    if not insecure and not _LOOPBACK.fullmatch(host):
+        raise ValueError(
+            f"--host {host} lets everybody who reaches this machine read, change and delete the runs, without a "
+            f"password; there, type `ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}` instead, or set up a "
+            "server with passwords (README, Serving), or add --insecure"
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just given back is free
         try:
@@ -71,9 +82,13 @@ def serve(uri: str, artifacts: Path, link: str, host: str, port: int) -> None:
             ) from None
     command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", str(artifacts)]
     command += ["--host", host, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
+    quiet = {"MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
+    safe = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    if host != "0.0.0.0":  # there any name will do, and MLflow's own list of private addresses is the least
+        names = sorted({host, "127.0.0.1", "localhost"})
+        safe["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(f"{name},{name}:*" for name in names)
     where = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_REGISTRY_STORE_URI": uri}  # `ps` shows arguments, with passwords
-    server = subprocess.Popen(command, env=quiet | os.environ | where, start_new_session=True)
+    server = subprocess.Popen(command, env=quiet | safe | os.environ | where, start_new_session=True, umask=0o077)
     try:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         while server.poll() is None and not _listens(host, port):

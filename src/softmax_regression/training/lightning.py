@@ -20,16 +20,17 @@ from typing import Any, NoReturn
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 
 from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
 from softmax_regression.data.datasets import Examples, HeldOut
-from softmax_regression.files import atomic_path
 from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
 from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
 from softmax_regression.mathematics.products import check_sums
 from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
+from softmax_regression.training.checkpoints import read_state, write_state
 from softmax_regression.training.devices import (
     device_named,
     evaluation_batch,
@@ -131,8 +132,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
             self.snapshots[epoch] = self._weight()
         self.on_epoch(self._history())
         if self.checkpoint:
-            with atomic_path(self.checkpoint) as temporary:
-                self.trainer.save_checkpoint(temporary)
+            self.trainer.save_checkpoint(self.checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what has been measured, so that a resumed training ends with the whole curve."""
@@ -163,6 +163,19 @@ class SoftmaxRegressionTraining(pl.LightningModule):
 
     def _weight(self) -> Tensor:
         return self.implementation.tensors()["weight"].to("cpu", torch.float32, copy=True)
+
+
+class _WithoutPickle(CheckpointIO):
+    """Lightning's state in a file of ours; its own format is a pickle, written to TMPDIR first."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_state(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> Any:
+        return read_state(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
 
 
 def fit(
@@ -221,10 +234,11 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            plugins=[_WithoutPickle()],
         )
         resume = last if last and settings.resume and _is_readable(last) else None
         try:
-            trainer.fit(module, training_batches, held_out_batches, ckpt_path=resume, weights_only=True)
+            trainer.fit(module, training_batches, held_out_batches, ckpt_path=resume)
         except SystemExit:  # so Lightning answers Ctrl-C
             raise KeyboardInterrupt from None
     return module.outcome()
@@ -235,10 +249,9 @@ def _is_readable(checkpoint: Path) -> bool:
     if not checkpoint.is_file():
         return False
     try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises for a damaged file depends on where the damage is
-        reason = str(error).partition("\n")[0]
-        print(f"the checkpoint cannot be read ({reason}): training starts anew", file=sys.stderr, flush=True)
+        read_state(checkpoint)
+    except (OSError, ValueError) as error:
+        print(f"the checkpoint cannot be read ({error}): training starts anew", file=sys.stderr, flush=True)
         return False
     return True
 
