@@ -47,7 +47,7 @@ check: setup  ## lint, types and all tests: what CI runs
 
 torture: setup  ## type random commands, kill them, lose the store: is one experiment one run? (MINUTES, STORE, SEED)
 	@PYTHONPATH=tests python -W ignore -m torture --minutes $(or $(MINUTES),30) --store $(or $(STORE),sqlite) \
-		--seed $(or $(SEED),0) $(if $(EVERY_CALL),--every-call)
+		--seed $(or $(SEED),0) --every-call $(or $(EVERY_CALL),0)
 
 check-arm: setup  ## train on an emulated ARM processor, with Debian's torch: the same digests? (needs apt, 1.2 GB)
 	@.ci/check-arm

@@ -37,6 +37,14 @@ def test_a_full_disk_is_told_with_the_way_out() -> None:
     )
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_folder_that_may_only_be_read_is_told_with_the_way_out(number: int) -> None:
+    """A disk that is mounted so, or another user's files."""
+    with pytest.raises(SystemExit) as caught:
+        failing(OSError(number, "no", "/x"))
+    assert caught.value.code == f"error: [Errno {number}] no: '/x'; see who may use it, or work in a copy of yours"
+
+
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
     """A KeyError is a bug, not a message."""
     with pytest.raises(KeyError):

@@ -16,6 +16,11 @@ from softmax_regression.redaction import redact
 # Control characters but the tab, which a terminal obeys; what turns the direction of writing; bytes that are no text.
 _CONTROL = re.compile(r"[\x00-\x08\n-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# What to do about the system's own errors, which say what is wrong and where.
+_TODO = dict.fromkeys(
+    (errno.ENOSPC, errno.EDQUOT), "; make room on that disk, or set TMPDIR to a folder on another for temporary files"
+) | dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "; see who may use it, or work in a copy of yours")
+
 
 def one_line(text: str) -> str:
     r"""Return `text` as one line that a terminal shows and does not obey: an escape character becomes \x1b, visibly."""
@@ -58,9 +63,7 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(error, BrokenPipeError) and _reader_has_left():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written goes there
             sys.exit(128 + signal.SIGPIPE)
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        todo = "; make room on that disk, or set TMPDIR to a folder on another for temporary files" if full else ""
-        sys.exit(f"error: {' '.join(str(error).split())}{todo}")
+        sys.exit(f"error: {' '.join(str(error).split())}{_TODO.get(getattr(error, 'errno', None) or 0, '')}")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -72,6 +73,27 @@ def test_no_repository_and_no_commit_are_wrong(root: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     assert "no commit yet" in line_of(root, "git")
     assert doctor(root)[1] is False
+
+
+def test_a_repository_that_git_does_not_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does not read another user's, in a container: it is no missing one, and `git init` is no help."""
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    for name, value in {"TEST_ASSUME_DIFFERENT_OWNER": "1", "CONFIG_GLOBAL": "/dev/null", "CONFIG_SYSTEM": ""}.items():
+        monkeypatch.setenv(f"GIT_{name}", value)
+    line = line_of(root, "git")
+    assert f"git does not read the repository {root}" in line
+    assert f"`git config --global --add safe.directory {root}`" in line
+    assert "git init" not in line
+
+
+def test_a_user_without_a_name_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC asks for the name, and a number of a container's has none; a variable helps."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)  # nobody's: the system gives numbers up to 60000 in order
+    assert re.search(r"WRONG.* user 54321 has no name, .*`export USER=me`", line_of(root, "user"))
+    monkeypatch.setenv("USER", "me")
+    assert "  user: " not in doctor(root)[0]
 
 
 def test_a_torn_lock_file_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,14 @@ def test_data_in_the_cache_need_no_source(root: Path) -> None:
     assert not run._has_data(root, "mnist")
 
 
+def test_a_torn_lock_file_is_told_before_dvc_stops_without_a_word(root: Path, calls: list[list[str]]) -> None:
+    """A full disk may cut off dvc.lock where DVC writes it; what follows is still YAML."""
+    (root / "dvc.lock").write_text("stages: {evaluate: {deps: [{path: data/prepared, hash: m}]}}")
+    with pytest.raises(ValueError, match=r"workspace: dvc\.lock: evaluate.*; `git checkout dvc\.lock`"):
+        run.run(root)
+    assert calls == []
+
+
 def test_the_fall_back_always_asks_dvc(
     root: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,8 @@ from scratch_project import CURVES, write_training
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.outcome import History
 from softmax_regression.lineage import training_run
-from softmax_regression.lineage.provenance import config_key
+from softmax_regression.lineage.provenance import Origin, config_key
+from softmax_regression.lineage.restore import restore
 from softmax_regression.lineage.training_run import TrainingRun
 from softmax_regression.tracking import database
 from softmax_regression.tracking.connection import StoreUnavailableError
@@ -178,6 +179,28 @@ def test_a_training_whose_store_was_lost_completes_its_run_when_it_is_done_again
             training.complete(finished, tmp_path)
     (run,) = attempts(store, experiment)
     assert (run.live, run.key) == (True, finished.key)
+
+
+def test_a_training_completes_a_restore_that_was_cut_off(
+    store: RunStore, experiment: Experiment, here: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A run that was being rebuilt when the store went away is gone on with: it is no stump beside the live run."""
+    finished = write_training(tmp_path, test=experiment.params["test"])
+
+    def lose(*_: object) -> None:
+        raise StoreUnavailableError("the server does not answer")
+
+    with here.context() as patch, pytest.raises(RuntimeError, match="does not answer"):
+        patch.setattr(RunStore, "log_model", lose)
+        restore(store, finished, tmp_path, Origin({}), {})
+    (begun,) = attempts(store, experiment)
+    store.kill(begun, "its process has ended")
+    with TrainingRun(experiment, resume=True) as training:
+        assert training.run.run_id == begun.run_id
+        training.on_epoch(BOTH)
+        training.complete(finished, tmp_path)
+    (run,) = attempts(store, experiment)
+    assert (run.live, run.key, run.tags["experiment.restored"]) == (True, finished.key, "")
 
 
 def test_a_run_that_was_deleted_is_none(store: RunStore, experiment: Experiment) -> None:

@@ -1,14 +1,15 @@
 """The long budget, by hand: `make torture MINUTES=30 STORE=sqlite SEED=0`, or `STORE=postgresql`.
 
 Seed after seed, four sequences each, until the time is over. A broken promise is printed with the commands that led to
-it, and the next seed begins. At the end it says how many operations of each kind were run. With EVERY_CALL=1 it first
-kills each stage after each of its calls of the store, one after the other.
+it, and the next seed begins. At the end it says how many operations of each kind were run. With EVERY_CALL=1 each
+change of a file and each call of the store fails first, one after the other (see every_failure.py); with 7 each 7th.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import shutil
 import sys
 import tempfile
 import time
@@ -19,10 +20,11 @@ from pathlib import Path
 
 import hypothesis
 from hypothesis.stateful import run_state_machine_as_test
+from torture.every_failure import KINDS, SCENES, make_scenes, strike
 from torture.forkserver import fork_server
 from torture.machine import OneRunPerExperiment, budget, report
 from torture.stores import Server, mlflow_server, why_no_postgresql
-from torture.world import Violation, World, make_template
+from torture.world import Violation, make_template
 
 SEQUENCES, STEPS = 4, 25
 
@@ -34,10 +36,12 @@ def main() -> None:
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shrink", action="store_true", help="look for a shorter sequence that fails: minutes each")
-    parser.add_argument("--every-call", action="store_true", help="first kill each stage after each call of the store")
+    parser.add_argument("--every-call", type=int, default=0, metavar="N", help="first fail every N-th change and call")
     options = parser.parse_args()
     if options.store == "postgresql" and (reason := why_no_postgresql()):
         sys.exit(reason)
+    if options.every_call and shutil.which("cc") is None:
+        sys.exit("no C compiler, which builds what fails a write (Debian: apt-get install gcc)")
     started, broken = time.monotonic(), 0
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
@@ -46,7 +50,7 @@ def main() -> None:
         template = make_template(programs, folder / "template")
         server = stack.enter_context(mlflow_server(programs, folder / "server")) if options.store != "sqlite" else None
         if options.every_call:
-            broken += kill_at_every_call(programs, template, server, counts)
+            broken += fail_every_one(programs, template, folder / "scenes", server, options.every_call)
         seed = options.seed
         while time.monotonic() - started < 60 * options.minutes:
             machine = type(
@@ -70,23 +74,16 @@ def main() -> None:
     sys.exit(bool(broken))
 
 
-def kill_at_every_call(programs: Path, template: Path, server: Server | None, counts: Counter[str]) -> int:
-    """Kill each stage after its first, second, ... call of the store; return how often a promise was broken."""
-    broken = 0
-    for program in ("train.py", "evaluate.py", "predict.py"):
-        for call in itertools.count(1):
-            world = World(programs, template, Path(tempfile.mkdtemp(prefix="torture-")), server, counts)
-            try:
-                counts[f"killed in {program}"] += 1
-                if not world.killed_and_resumed(f"{program} kill-after {call}"):
-                    print(f"{program} makes {call - 1} calls", flush=True)
-                    break
-            except Violation as violation:
-                broken += 1
-                print(f"\n{violation}\n", flush=True)
-            finally:
-                world.close()
-    return broken
+def fail_every_one(programs: Path, template: Path, folder: Path, server: Server | None, step: int) -> int:
+    """Let each change of a file and each call of the store fail, by each kind, every `step`-th; return what broke."""
+    scenes, total = make_scenes(programs, template, folder), 0
+    for kind, scene in itertools.product(KINDS, SCENES):
+        started = time.monotonic()
+        struck, broken = strike(programs, scenes, scene, kind, itertools.count(1, step), server)
+        total += len(broken)
+        print(f"{scene}: {struck} {kind}, {len(broken)} broken, {time.monotonic() - started:.0f} s", flush=True)
+        print(*broken, sep="\n\n", end="\n" * bool(broken), flush=True)
+    return total
 
 
 if __name__ == "__main__":

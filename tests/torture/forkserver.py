@@ -15,6 +15,7 @@ import importlib
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,6 +49,8 @@ def fork_server(folder: Path) -> Iterator[Path]:
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
     environment |= {**threads, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+    if library := failing_library(folder):
+        environment["LD_PRELOAD"] = str(library)
     environment["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # pyarrow's allocator would start one
     command = [sys.executable, __file__, str(address), str(programs / "python")]
     with (folder / "fork.log").open("wb") as log:
@@ -61,6 +64,15 @@ def fork_server(folder: Path) -> Iterator[Path]:
         finally:
             server.kill()
             server.wait()
+
+
+def failing_library(folder: Path) -> Path | None:
+    """Compile failing.c into `folder`; None where there is no C compiler."""
+    compiler, source, library = shutil.which("cc"), Path(__file__).with_name("failing.c"), folder / "failing.so"
+    if compiler is None:
+        return None
+    subprocess.run([compiler, "-Wall", "-Werror", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    return library
 
 
 def serve(address: str, python: str) -> None:

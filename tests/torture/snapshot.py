@@ -64,7 +64,7 @@ def sqlite_snapshot(root: Path, experiment: str) -> dict[str, StoredRun]:
     """Return the active runs of an experiment in the project's own store, by id."""
     if not (root / "mlflow.db").exists():
         return {}
-    with closing(sqlite3.connect(f"file:{root / 'mlflow.db'}?mode=ro", uri=True, timeout=20)) as connection:
+    with closing(sqlite3.connect(f"file:{root / 'mlflow.db'}?mode=rw", uri=True, timeout=20)) as connection:
         return _runs(connection.execute, experiment, lambda uri: root / "mlruns" / uri.rpartition("/mlruns/")[2])
 
 

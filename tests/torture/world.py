@@ -32,9 +32,11 @@ CODE = "src/softmax_regression"
 MATHEMATICS = f"{CODE}/mathematics/softmax.py"
 # An edit of the evaluation that moves the figures of metrics.json.
 EVALUATION, FINE, COARSE = f"{CODE}/evaluation/evaluation.py", "round(value, 7)", "round(value, 4)"
-# Drawing takes most of a stage's time, and no promise is about it: one figure of five, and none as SVG.
+# Drawing takes most of a stage's time, and no promise is about it: one of each kind, and none as SVG.
 LESS_DRAWING = (
     (f"{CODE}/evaluation/evaluation.py", "in pictures.items():", "in list(pictures.items())[:1]:"),
+    (f"{CODE}/evaluation/training_pictures.py", "sorted(trained.snapshots.items())", "[(0, weight)]"),
+    (f"{CODE}/evaluation/training_pictures.py", "look.save(curves.training_curves_book(", "(("),
     (f"{CODE}/plots/look.py", '.svg"), svg_bytes(figure))', '.svg"), "<svg/>")'),
 )
 SYNC_LINE = re.compile(
@@ -184,7 +186,7 @@ class World:
         whole = {run.config for run in runs.values() if run.status == "FINISHED"}
         resumes = "resume: true" in (self.root / "params.yaml").read_text()
         for run in runs.values():
-            if run.config not in whole and resumes and "experiment.restored" not in run.tags:
+            if run.config not in whole and resumes:
                 store.cut_off.setdefault(run.config, set()).add(run.run_id)
         store.cut_off = {config: ids for config, ids in store.cut_off.items() if len(ids) == 1}  # else which?
         self.settle()
@@ -377,7 +379,9 @@ class World:
     def whole(self, where: Path | None = None) -> bool:
         """Say whether the outputs in the workspace are there, and are what dvc.lock says."""
         root, locked = where or self.root, self.locked(where)
-        return bool(locked) and all(_md5_of_folder(root / "artifacts" / name) == md5 for name, md5 in locked.items())
+        folders = all(_md5_of_folder(root / "artifacts" / name) == md5 for name, md5 in locked.items())
+        metrics = "evaluate" not in locked or (root / "metrics.json").is_file()  # git's to bring back, not DVC's
+        return bool(locked) and folders and metrics
 
     # What must hold
 
@@ -452,12 +456,7 @@ class World:
         self.check(not others or where, f"sync did not read a state:\n{text}")
         if where is None or self.server:
             store.unsettled = False
-        after = self.runs(root)
-        running = [run for run in after.values() if run.status == "RUNNING"]
-        self.check(not running, f"RUNNING after sync: {', '.join(map(str, running))}")
-        locked = self.locked(where)
-        if locked and "workspace" not in unread:
-            self._check_workspace(root, after, locked)
+        after = self.check_synced(where, whole="workspace" not in unread)
         again, code = self._run((*OWN, "sync", *names), root, {})
         idle = not re.search(r"\(\w{8}\): ", again) and (unread or "nothing to do" in again)
         self.check(idle, f"a second sync finds something to do:\n{text}then\n{again}")
@@ -472,6 +471,16 @@ class World:
             self.settle()
         lost = runs.keys() - after.keys()
         self.check(not lost, f"sync lost the runs {lost}")
+
+    def check_synced(self, where: Path | None = None, *, whole: bool = True) -> dict[str, StoredRun]:
+        """Check that no run is RUNNING and that the workspace's, if it is `whole`, holds it; return all runs."""
+        root = where or self.root
+        runs = self.runs(root)
+        running = [run for run in runs.values() if run.status == "RUNNING"]
+        self.check(not running, f"RUNNING after sync: {', '.join(map(str, running))}")
+        if whole and (locked := self.locked(where)):
+            self._check_workspace(root, runs, locked)
+        return runs
 
     # The steps of the above
 

@@ -448,6 +448,28 @@ def test_the_server_refuses_the_rest_with_400(server: str, inputs: Any, said: st
     assert said in json.loads(body)["message"]
 
 
+NO_INPUTS = (
+    b"",
+    b"{",
+    b"\xff",
+    b"null",
+    b"[]",
+    b"{}",
+    b"x" * 5_000_000,
+    b'{"dataframe_split": 5}',
+    b'{"inputs": 1e400}',
+)
+
+
+@pytest.mark.parametrize("body", [*NO_INPUTS, *(b'{"inputs": %b}' % text for text in (b"null", b"{}", b'"a"', b"[]"))])
+def test_the_server_refuses_what_is_no_request_with_400(server: str, body: bytes) -> None:
+    """Text that is cut off, no text, another form, megabytes: the server says so, and answers the next one."""
+    status, said = send(server, body, "application/json")
+    assert status == 400
+    assert "Traceback" not in said
+    assert post(server, IMAGES[:1].tolist())[0] == 200
+
+
 def test_the_server_answers_a_black_image(server: str) -> None:
     """Zeros alone are an image."""
     assert post(server, (IMAGES[:1] * 0).tolist())[0] == 200

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tiny_disk import fill, tiny_disk
 
+from softmax_regression.training import checkpoints
 from softmax_regression.training.checkpoints import read_state, write_state
 
 STATE: dict[str, Any] = {
@@ -106,3 +108,16 @@ def test_a_full_disk_is_told_with_what_is_needed(tmp_path: Path) -> None:
             write_state(disk / "state", {"weight": torch.zeros(20_000)})
         assert read_state(disk / "state") == {"a": 1}
         assert sorted(path.name for path in disk.iterdir()) == ["filler", "state"]
+
+
+def test_a_disk_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own error is none that a person sees in one line: it becomes an OSError, and the old file stays."""
+    write_state(tmp_path / "state", {"a": 1})
+
+    def fail(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: Input/output error (os error 5)")
+
+    monkeypatch.setattr(checkpoints, "save_file", fail)
+    with pytest.raises(OSError, match=r"state cannot be written: .*Input/output error"):
+        write_state(tmp_path / "state", {"a": 2})
+    assert read_state(tmp_path / "state") == {"a": 1}

@@ -1,5 +1,6 @@
 """What is wrong with the project, and how to fix it: git, DVC, Python, data, the store and the runs in it."""
 
+import getpass
 import os
 import shlex
 import shutil
@@ -39,7 +40,7 @@ class Finding:
 def doctor(root: Path) -> tuple[str, bool]:
     """Return the findings as text, and whether all is well. Ends dead runs, and changes nothing else."""
     findings: list[Finding] = []
-    for check in (_git, _dvc, _python, _params, _data, _runs):
+    for check in (_git, _user, _dvc, _python, _params, _data, _runs):
         try:
             for finding in check(root):
                 findings.append(finding)
@@ -54,6 +55,11 @@ def _git(root: Path) -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", "is not installed", "install git")
     elif not git("rev-parse", "--is-inside-work-tree", folder=root):
+        if found := next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None):
+            trust = f"`git config --global --add safe.directory {shlex.quote(str(found))}`"
+            fix = f"`git status` says why; if it is another user's, {trust}"
+            yield Finding("git", f"git does not read the repository {found}", fix)
+            return
         yield Finding("git", f"{root} is no repository", "`git init && git add . && git commit -m first`, or clone it")
     elif (commit := git_commit(root)) is None:
         yield Finding("git", "there is no commit yet", "`git add . && git commit -m first`")
@@ -63,6 +69,13 @@ def _git(root: Path) -> Iterator[Finding]:
         if not git("config", "user.email", folder=root).strip() and not os.environ.get("GIT_AUTHOR_EMAIL"):
             fix = "`git config user.name X; git config user.email Y`"
             yield Finding("git identity", "none, so `dvc exp run` cannot commit", fix)
+
+
+def _user(root: Path) -> Iterator[Finding]:
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        yield Finding("user", f"the user {os.getuid()} has no name, and DVC asks for one", "`export USER=me`")
 
 
 def _dvc(root: Path) -> Iterator[Finding]:

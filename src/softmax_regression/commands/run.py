@@ -27,8 +27,10 @@ def run(root: Path) -> str:
     """Run `dvc repro` and return the summary; fall back to embedded data where no source can be reached.
 
     The fall-back is a DVC experiment in a temporary workspace, so params.yaml and dvc.lock stay as they were; where
-    nothing has changed since the last one, DVC restores it from its cache. Raises RuntimeError when the pipeline fails.
+    nothing has changed since the last one, DVC restores it from its cache. Raises RuntimeError when the pipeline fails,
+    ValueError where dvc.lock is torn.
     """
+    _ = states.workspace(root).stages
     params = load_params(root / "params.yaml")
     name, sources = params.data.name, params.download.sources.get(params.data.name, [])
     at_hand = _has_data(root, name) or can_download(

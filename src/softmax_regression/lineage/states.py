@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -27,6 +27,7 @@ WORKSPACE = "workspace"
 
 class _Entry(BaseModel):
     path: str
+    hash: Literal["md5"] = "md5"
     md5: str | None = None
 
 

@@ -17,7 +17,7 @@ from softmax_regression.files import project_root, text_of, write_atomically
 from softmax_regression.lineage.provenance import Origin, config_key, origin_here
 from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, resume, start
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.record import CHECKPOINT
+from softmax_regression.tracking.record import CHECKPOINT, RESTORED
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 
@@ -67,17 +67,27 @@ class TrainingRun:
     def _resumed(self, store: RunStore, origin: Origin) -> Run | None:
         """Return the run of this store that a killed training of the same left, to go on with it, if there is one.
 
-        The run has the token that lies with the checkpoint: it is there before the run is, whatever kills it when.
+        The run has the token that lies with the checkpoint: it is there before the run is, whatever kills it when. Or
+        it was being rebuilt from the outputs of the same when that was cut off.
         """
         token = text_of(self.checkpoint / TOKEN) if self.checkpoint else ""
         left = store.runs(f"tags.`{CHECKPOINT}` = '{token}'") if token else []
         for record in left:
             if record.status == "RUNNING":  # its process held the lock as long as it lived, in whatever container
                 store.kill(record, "its process has ended")
-        if not left or not self._resume:
+        if not self._resume:
             return None
-        print(f"resuming the run {left[0].name}", flush=True)
-        return resume(store, left[0], self.experiment, origin)
+        if left:
+            print(f"resuming the run {left[0].name}", flush=True)
+            return resume(store, left[0], self.experiment, origin)
+        attempts = store.attempts(config_key(self.experiment)) if self.checkpoint else []
+        for record in attempts:
+            if record.status in ("KILLED", "FAILED") and record.tags.get(RESTORED) == "true":
+                print(f"completing the run {record.name}, whose restoration was cut off", flush=True)
+                run = resume(store, record, self.experiment, origin)
+                run.set_tags({RESTORED: "", **self._tags()})
+                return run
+        return None
 
     def _tags(self) -> dict[str, str]:
         """Return the tag of a new run that leads to it from the checkpoint."""

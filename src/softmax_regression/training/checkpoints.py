@@ -17,14 +17,17 @@ from softmax_regression.files import atomic_path
 def write_state(path: Path, state: Any) -> None:
     """Write dicts, lists, tuples, tensors of any device, numbers, texts and None, nested, to `path` in one step.
 
-    Raises TypeError for any other value, OSError where there is no room.
+    Raises TypeError for any other value, OSError where there is no room, or the disk fails.
     """
     tensors: dict[str, Tensor] = {}
     rest = json.dumps(_without_tensors(state, tensors))
     metadata = {"rest": rest, "sha256": _digest(rest, tensors)}
     size = sum(tensor.nbytes for tensor in tensors.values()) + len(rest)
     with atomic_path(path, size) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written: {error}; check the disk") from error
 
 
 def read_state(path: Path) -> Any:

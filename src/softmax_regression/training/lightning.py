@@ -112,9 +112,9 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.held_out_sums.add(losses, correct)
 
     def on_train_epoch_end(self) -> None:
-        """Add the epoch's figures, which Lightning's validation has completed, report the history, keep the state.
+        """Add the epoch's figures, which Lightning's validation has completed, keep the state, report the history.
 
-        The checkpoint is written in one step: a kill leaves the old file or the new one.
+        The checkpoint is written in one step, before anybody hears of the epoch: what was told is not lost by a kill.
         """
         epoch = self.current_epoch + 1
         self.epochs.append(
@@ -130,9 +130,9 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         weight = self.implementation.tensors()["weight"]
         if epoch in snapshot_epochs(self.total_epochs, weight.numel()):
             self.snapshots[epoch] = self._weight()
-        self.on_epoch(self._history())
         if self.checkpoint:
             self.trainer.save_checkpoint(self.checkpoint)
+        self.on_epoch(self._history())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what has been measured, so that a resumed training ends with the whole curve."""
