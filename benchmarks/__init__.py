@@ -1,1 +1,1 @@
-"""Speed, measured as ratios between ways of doing the same work: `python -m benchmarks`."""
+"""Speed, measured as ratios between ways of doing the same work, and how often verdicts err: `python -m benchmarks`."""
