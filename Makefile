@@ -25,6 +25,7 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	@$(PIP) --require-hashes --requirement $(VENV)/setuptools.lock
 	@$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python -m compileall -q src pipeline
 	@touch $@
 
 run: setup  ## run the pipeline (dvc repro) and print the result
