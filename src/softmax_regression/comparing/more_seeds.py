@@ -17,7 +17,7 @@ from softmax_regression.data.datasets import FOLDER, Examples, read_report
 from softmax_regression.lineage.provenance import origin_here
 from softmax_regression.params import Params, flatten, load_params
 from softmax_regression.sweep.passes import prepared, record, train_passes
-from softmax_regression.sweep.plan import Trial, changed, passes
+from softmax_regression.sweep.plan import LARGEST_PASS, Trial, changed, passes
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
@@ -25,7 +25,6 @@ from softmax_regression.training.devices import cores, on_device_in_use
 
 OFFERED = 32  # seeds: with them a difference of 0.72 deviations of paired seeds is found in 8 of 10 cases
 MOST_SEEDS = 1000
-LARGEST_PASS = 64
 # Of Fashion-MNIST, two configurations a pass, on a core of an AMD EPYC: 0.7 s for a training of 4.7e9 multiplications
 # (examples x features x classes x epochs), 0.35 s to measure and record it, 4 s until the processes have begun.
 _A_MULTIPLICATION, _A_RUN, _A_START = 1.5e-10, 0.35, 4.0

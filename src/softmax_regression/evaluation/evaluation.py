@@ -16,7 +16,7 @@ from softmax_regression.artifacts.model import Model, cross_entropy, softmax
 from softmax_regression.artifacts.outcome import Convergence, Trained
 from softmax_regression.data.datasets import Examples
 from softmax_regression.evaluation import metrics, reference
-from softmax_regression.evaluation.confusion import Confusion, confused_pairs, confusion
+from softmax_regression.evaluation.confusion import confused_pairs, confusion
 from softmax_regression.evaluation.metrics import Answers
 from softmax_regression.files import write_atomically, write_csv
 from softmax_regression.params import EvaluateParams
@@ -102,17 +102,15 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
 
 def write_pictures(folder: Path, answers: Answers, model: Model, examples: Examples) -> None:
     """Draw an evaluation of `examples` into `folder`."""
-    matrix = confusion(answers.labels, answers.predictions, model.class_names, look.CLASSES)
-    scores = metrics.per_class(answers.labels, answers.predictions, len(model.class_names))
-    for name, figure in _pictures(answers, matrix, scores, model, examples).items():
+    for name, figure in _pictures(answers, model, examples).items():
         look.save(figure, folder / name)
 
 
-def _pictures(
-    answers: Answers, matrix: Confusion, scores: metrics.PerClass, model: Model, examples: Examples
-) -> dict[str, Any]:
+def _pictures(answers: Answers, model: Model, examples: Examples) -> dict[str, Any]:
     """Draw the evaluation: by class, or the worst classes and pairs where there are many, and by confidence."""
     labels, names, bins = answers.labels, model.class_names, metrics.reliability(answers.confidences, answers.correct)
+    matrix = confusion(labels, answers.predictions, names, look.CLASSES)
+    scores = metrics.per_class(labels, answers.predictions, len(names))
     counts, note = matrix.matrix, matrix.note
     pictures = {
         "confusion_matrix": quality.confusion_matrix(counts, matrix.names, note=note),

@@ -26,7 +26,7 @@ from softmax_regression.data.datasets import Dataset, load
 from softmax_regression.lineage.provenance import Origin
 from softmax_regression.lineage.restore import start
 from softmax_regression.progress import Progress, shown
-from softmax_regression.sweep.plan import Trial, shares_passes
+from softmax_regression.sweep.plan import FEWEST, Trial, shares_passes
 from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.record import ERROR
 from softmax_regression.tracking.run import Run
@@ -35,8 +35,6 @@ from softmax_regression.training.devices import begin_process, cores, on_device_
 
 if TYPE_CHECKING:
     from softmax_regression.sweep.replicas import ReplicaOutcome
-
-SMALL = 8  # replicas in a pass: more are worth several threads
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def train_passes(groups: Sequence[Sequence[Trial]], folder: Path) -> Iterator[li
     each other's turn in Python most of the time. Progress is shown of a large pass by epoch, of small ones by run.
     """
     processes = min(cores(), len(groups))
-    if processes > 1 and max(map(len, groups)) <= SMALL:
+    if processes > 1 and max(map(len, groups)) <= FEWEST:
         yield from shown(_side_by_side(groups, folder, processes), "trained", sum(map(len, groups)), " runs")
         return
     for number, group in enumerate(groups, 1):

@@ -29,6 +29,8 @@ SHARED_AXES = (
     "optimizer.warmup_epochs",
 )
 FIXED = ("data.name", "data.validation_size", "train.seed")  # results that differ in these cannot be ranked
+FEWEST = 8  # configurations that are worth a thread of their own: a smaller pass gains nothing by several
+LARGEST_PASS = 64  # more at once is no faster: 8 to 64 in one matrix product take the same time each
 LARGEST = 10_000  # configurations, seeds included: an hour of small trainings
 TOGETHER = {"train.solver": "sgd", "model.implementation": "exact"}  # what a pass can train
 _RANGE = re.compile(r"(log|uniform)\((.+),(.+)\)")

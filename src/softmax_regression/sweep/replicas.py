@@ -29,9 +29,8 @@ from softmax_regression.mathematics.products import check_sums
 from softmax_regression.mathematics.sgd import update
 from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
+from softmax_regression.sweep.plan import FEWEST
 from softmax_regression.training.devices import device_named, evaluation_batch, tensors_on
-
-FEWEST = 8  # replicas that are worth a thread of their own
 
 
 @dataclass

@@ -25,7 +25,6 @@ from softmax_regression.sweep.plan import Trial
 from softmax_regression.sweep.ranking import rank, summary, write_answers, write_table
 from softmax_regression.tracking.run_store import RunStore
 
-LARGEST_PASS = 64  # more at once is no faster: 8 to 64 in one matrix product take the same time each
 NOT_IN_PATCH = ("data.validation_size", "train.seed")  # how the choice was made, not what was chosen
 
 
@@ -39,7 +38,7 @@ def run_sweep(root: Path, configurations: Sequence[Trial], seeds: int, output: P
     data = configurations[0].params.data.name
     report = read_report(root / FOLDER, data)
     everything = plan.with_seeds(configurations, seeds)
-    groups = plan.passes(everything, LARGEST_PASS)
+    groups = plan.passes(everything, plan.LARGEST_PASS)
     store = RunStore.open(root)
     name = f"sweep of {len(everything)} {data}"
     origin = origin_here(root)
