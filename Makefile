@@ -60,7 +60,7 @@ bench: setup  ## measure speed, as ratios (benchmarks/)
 	@$(PYTHON3) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 && touch $@
 
 lock: .uv/bin/uv  ## resolve pyproject.toml into requirements.lock for every platform, with the hash of every file
-	@$< pip compile pyproject.toml --extra dev --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	@$< pip compile pyproject.toml --extra dev --extra team --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
 	@{ echo '# Made by `make lock` from pyproject.toml, for every platform and Python 3.11 or newer.'; \
 		cat requirements.lock; } > .uv/requirements.lock && mv .uv/requirements.lock requirements.lock

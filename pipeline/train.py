@@ -7,9 +7,11 @@ from softmax_regression import entry
 from softmax_regression.artifacts.experiment import describe
 from softmax_regression.artifacts.outcome import write_outcome
 from softmax_regression.data.datasets import load
+from softmax_regression.lineage.provenance import config_key
 from softmax_regression.lineage.training_run import TrainingRun
 from softmax_regression.params import load_params
 from softmax_regression.training.devices import on_device_in_use
+from softmax_regression.training.processes import together
 from softmax_regression.training.solving import solve
 
 
@@ -20,17 +22,14 @@ def main() -> None:
     train = on_device_in_use(params.train)
     dataset = load(data, params.data.name, size=params.data.resize)
     experiment = describe(params.data, params.model, params.optimizer, train, dataset.report)
-    with TrainingRun(experiment, train.resume) as run:
-        outcome = solve(
-            dataset,
-            params.data.validation_size,
-            params.model,
-            params.optimizer,
-            train,
-            on_epoch=run.on_epoch,
-            checkpoint=run.checkpoint,
-        )
-        run.complete(write_outcome(output, outcome, experiment, dataset), output)
+    task = dataset, params.data.validation_size, params.model, params.optimizer, train
+    with together(train, config_key(experiment)) as processes:
+        if processes.rank:  # the first process has the run and the files
+            solve(*task, on_epoch=lambda history: None, checkpoint=None, processes=processes)
+            return
+        with TrainingRun(experiment, train.resume, processes.count) as run:
+            outcome = solve(*task, on_epoch=run.on_epoch, checkpoint=run.checkpoint, processes=processes)
+            run.complete(write_outcome(output, outcome, experiment, dataset), output)
 
 
 if __name__ == "__main__":

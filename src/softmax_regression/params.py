@@ -117,6 +117,7 @@ class TrainParams(_Section):
     batch_size: PositiveInt
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     resume: bool
+    processes: Annotated[int, Field(gt=0, le=1024)]
     device: Literal["cpu", "cuda", "auto"]
 
 

@@ -234,3 +234,23 @@ def train(model: SoftmaxRegression, batches: list[tuple[Tensor, Tensor]]) -> Non
     for features, labels in batches:
         model.weight.grad = loss_and_gradients(features, labels, model.weight, model.bias).weight
         optimizer.step(batch_size=len(labels))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_shares_of_every_minibatch_make_it_up(count: int) -> None:
+    """In their order, each example once; where there are more shares than examples some are empty, and none is left."""
+    shares = [minibatches(loader(share=(number, count)), epoch=1) for number in range(count)]
+    for whole, *parts in zip(minibatches(loader(), epoch=1), *shares, strict=True):
+        assert max(len(labels) for _, labels in parts) - min(len(labels) for _, labels in parts) <= 1
+        for tensor, pieces in zip(whole, zip(*parts, strict=True), strict=True):
+            assert torch.equal(torch.cat(pieces), tensor)
+
+
+@pytest.mark.parametrize("rows", [None, torch.arange(0, EXAMPLES, 2)])
+def test_evaluation_has_shares_of_every_minibatch(rows: Tensor | None) -> None:
+    """All processes go through equally many, the short last one included, whatever is left for them."""
+    data = images(), torch.arange(EXAMPLES, dtype=torch.uint8), rows
+    parts = [list(EvaluationBatches(*data, batch_size=5, share=(number, 4))) for number in range(4)]
+    for whole, *shares in zip(EvaluationBatches(*data, batch_size=5), *parts, strict=True):
+        assert torch.equal(torch.cat([stored for stored, _ in shares]), whole[0])
+        assert torch.equal(torch.cat([labels for _, labels in shares]), whole[1])

@@ -1,5 +1,8 @@
 """The four implementations: same start, same step, and what each promises."""
 
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from softmax_regression.mathematics.batches import Inputs
-from softmax_regression.mathematics.implementations import IMPLEMENTATIONS, DrawLayer, Implementation, build
+from softmax_regression.mathematics.implementations import IMPLEMENTATIONS, DrawLayer, Exact, Implementation, build
 from softmax_regression.mathematics.softmax import SoftmaxRegression
 from softmax_regression.params import ModelParams, load_params
 
@@ -182,3 +185,31 @@ def test_another_model_needs_its_own_arrays_alone(monkeypatch: pytest.MonkeyPatc
     optimizer = implementation.build_optimizer(PARAMS.optimizer)
     losses = [implementation.step(optimizer, STORED, LABELS)[0].mean().item() for _ in range(20)]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_steps_on_shares_are_the_step_on_all(count: int, bias: bool) -> None:
+    """Threads that each see a share, and add up their sums, end at the bits of one that sees all 7 examples."""
+    alone = built("exact", bias=bias)
+    alone.step(alone.build_optimizer(PARAMS.optimizer), STORED, LABELS)
+    barrier, held = threading.Barrier(count, timeout=20), {}
+
+    def add(number: int, sums: Tensor) -> None:
+        held[number] = sums.clone()
+        barrier.wait()
+        sums.copy_(torch.stack(list(held.values())).sum(0))
+        barrier.wait()
+
+    def step(number: int) -> dict[str, Tensor]:
+        own = built("exact", bias=bias)
+        assert isinstance(own, Exact)
+        own.add_shares = functools.partial(add, number)
+        part = slice(7 * number // count, 7 * (number + 1) // count)
+        own.step(own.build_optimizer(PARAMS.optimizer), STORED[part], LABELS[part])
+        return own.tensors()
+
+    with ThreadPoolExecutor(count) as pool:
+        for tensors in pool.map(step, range(count)):
+            for name, tensor in alone.tensors().items():
+                assert torch.equal(tensors[name], tensor)

@@ -411,3 +411,17 @@ def test_of_equal_logits_the_first_counts(many: int, monkeypatch: pytest.MonkeyP
                 wanted = values.max(dim, keepdim=True)
                 torch.testing.assert_close(peak, wanted.values, rtol=0, atol=0, equal_nan=True)
                 assert torch.equal(correct, wanted.indices == label)
+
+
+def test_sums_of_shares_are_those_of_all() -> None:
+    """Losses, hits and counts of two shares, one of them empty, added as processes add them."""
+    losses, correct = torch.tensor([0.5, 1.25, 2.0]), torch.tensor([True, False, True])
+    sums = [RunningSums(), RunningSums(), RunningSums()]
+    for own, part in zip(sums, (slice(0, 1), slice(1, 1), slice(1, 3)), strict=True):
+        own.add(losses[part], correct[part])
+    found: list[Tensor] = []
+    for own in sums:
+        own.add_shares(lambda held: found.append(held.clone()))
+    total = torch.stack(found).sum(0)
+    sums[0].add_shares(lambda held: held.copy_(total))
+    assert (float(sums[0].mean_loss), float(sums[0].accuracy), sums[0].examples) == (1.25, 2 / 3, 3)

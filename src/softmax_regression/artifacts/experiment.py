@@ -17,6 +17,7 @@ from softmax_regression.files import existing, parse_json, read_text
 from softmax_regression.params import DataParams, ModelParams, OptimizerParams, TrainParams, flatten
 
 SEED = "train.seed"
+HOW = ("train.resume", "train.processes")  # how a training is carried out, not what it is
 BY_TRAIN = "run `dvc repro train` (or `dvc pull`) to get it"
 _RENAMED = ("data.make_classification.", "download.make_classification.")  # a prefix before version 0.2, and today
 
@@ -93,7 +94,8 @@ def describe(
     What a made data set was made from is in the report. `train.device` is the device in use, not "auto".
     """
     params = flatten({"data": data, "model": model, "optimizer": optimizer, "train": train})
-    del params["train.resume"]  # how a training is carried out, not what it is
+    for key in HOW:
+        del params[key]
     if train.solver != "sgd":
         del params["model.implementation"]  # of a step of SGD
     elif model.implementation == "exact":

@@ -17,7 +17,7 @@ from softmax_regression.files import project_root, text_of, write_atomically
 from softmax_regression.lineage.provenance import Origin, config_key, origin_here
 from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, resume, start
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.record import CHECKPOINT, RESTORED
+from softmax_regression.tracking.record import CHECKPOINT, PROCESSES, RESTORED
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 
@@ -35,8 +35,9 @@ class TrainingRun:
     temporary workspace does not take it along when it is deleted; None while another process trains the same there.
     """
 
-    def __init__(self, experiment: Experiment, resume: bool) -> None:
+    def __init__(self, experiment: Experiment, resume: bool, processes: int = 1) -> None:
         self.experiment = experiment
+        self.processes = processes  # that train, on all machines
         self.checkpoint: Path | None = None
         self._resume = resume
         self._history: History | None = None
@@ -79,7 +80,9 @@ class TrainingRun:
             return None
         if left:
             print(f"resuming the run {left[0].name}", flush=True)
-            return resume(store, left[0], self.experiment, origin)
+            run = resume(store, left[0], self.experiment, origin)
+            run.set_tags({PROCESSES: str(self.processes)})
+            return run
         attempts = store.attempts(config_key(self.experiment)) if self.checkpoint else []
         for record in attempts:
             if record.status in ("KILLED", "FAILED") and record.tags.get(RESTORED) == "true":
@@ -90,12 +93,13 @@ class TrainingRun:
         return None
 
     def _tags(self) -> dict[str, str]:
-        """Return the tag of a new run that leads to it from the checkpoint."""
+        """Return the tags of a new run: how many processes train, and what leads to it from the checkpoint."""
+        tags = {PROCESSES: str(self.processes)}
         if self.checkpoint is None:
-            return {}
+            return tags
         token = uuid4().hex
         write_atomically(self.checkpoint / TOKEN, token)
-        return {CHECKPOINT: token}
+        return tags | {CHECKPOINT: token}
 
     def on_epoch(self, history: History) -> None:
         """Record the epoch that has just ended: the last row of `history`."""

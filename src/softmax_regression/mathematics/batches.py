@@ -18,6 +18,8 @@ from softmax_regression.numerics.grids import PIXEL_BITS, Grids, choose_grids, p
 from softmax_regression.numerics.randomness import permutation
 
 Minibatch: TypeAlias = tuple[Tensor, Tensor]  # stored features (B, D), labels (B,) int64
+Share: TypeAlias = tuple[int, int]  # number r = 0, 1, ... of n shares into which every minibatch is cut
+WHOLE: Share = (0, 1)
 
 # Minibatches in a chunk. A loop that does its own work once per chunk (Lightning: about 0.3 ms) then adds 5 us to a
 # step of 280 us; still four chunks in an epoch of 60,000 examples, enough for a progress bar. A chunk holds no data.
@@ -53,15 +55,16 @@ class Inputs:
 class Chunk:
     """Consecutive minibatches of the examples in `order`, cut one by one while it is iterated."""
 
-    def __init__(self, stored: Tensor, labels: Tensor, order: Tensor, batch_size: int) -> None:
+    def __init__(self, stored: Tensor, labels: Tensor, order: Tensor, batch_size: int, share: Share) -> None:
         self._stored, self._labels, self._order, self._batch_size = stored, labels, order, batch_size
+        self._share = share
 
     def __len__(self) -> int:
         return math.ceil(len(self._order) / self._batch_size)
 
     def __iter__(self) -> Iterator[Minibatch]:
         for indices in torch.split(self._order, self._batch_size):
-            yield _gathered(self._stored, self._labels, indices)
+            yield _gathered(self._stored, self._labels, indices[_part(0, len(indices), self._share)])
 
 
 class Minibatches:
@@ -70,7 +73,8 @@ class Minibatches:
     `features` (N, ...) and `labels` (N,) are tensors as stored, of any dtype, on any device; a tensor over a memory
     map is read page by page. With `rows` (int64) these alone of both are the training set, and N is their number.
     `scale` makes features of stored values, see `Inputs`. Minibatches are stored values (B, D) and labels (B,) int64,
-    on the same device; the last one of an epoch is short where `batch_size` does not divide N.
+    on the same device; the last one of an epoch is short where `batch_size` does not divide N. With a `share` only that
+    part of each is yielded, which is empty where there are more shares than examples.
 
     The order is a pure function of (seed, epoch), on every device. `set_epoch` and `sampler` are what Lightning
     looks for: it sets the epoch of a loader's sampler after it has asked for the iterator, also on resuming. The order
@@ -86,6 +90,7 @@ class Minibatches:
         batch_size: int,
         seed: int,
         scale: float | Sequence[float],
+        share: Share = WHOLE,
     ) -> None:
         self.batch_size = batch_size
         self.epoch = 0
@@ -93,6 +98,7 @@ class Minibatches:
         self._stored, self._labels, self._rows = features.flatten(1), labels, rows
         self._examples = len(labels if rows is None else rows)
         self._seed = seed
+        self._share = share
         self._scale = torch.as_tensor(scale, dtype=torch.float64)
 
     @property
@@ -116,7 +122,7 @@ class Minibatches:
 
     def __iter__(self) -> Iterator[Chunk]:
         for order in torch.split(self.order(self.epoch), self.batch_size * MINIBATCHES_PER_CHUNK):
-            yield Chunk(self._stored, self._labels, order, self.batch_size)
+            yield Chunk(self._stored, self._labels, order, self.batch_size, self._share)
 
     def order(self, epoch: int) -> Tensor:
         """Return where the examples of `epoch` stand among the stored ones, (N,) int64, on the device of the data."""
@@ -131,10 +137,13 @@ class EvaluationBatches:
     It has no sampler: Lightning would try to replace it.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, rows: Tensor | None = None, *, batch_size: int) -> None:
+    def __init__(
+        self, features: Tensor, labels: Tensor, rows: Tensor | None = None, *, batch_size: int, share: Share = WHOLE
+    ) -> None:
         self._stored, self._labels, self._rows = features.flatten(1), labels, rows
-        self._batch_size = batch_size
-        self._starts = range(0, len(labels if rows is None else rows), batch_size)
+        self._batch_size, self._share = batch_size, share
+        self._examples = len(labels if rows is None else rows)
+        self._starts = range(0, self._examples, batch_size)
 
     def shares(self, count: int) -> list[Self]:
         """Return at most `count` loaders that share these minibatches out in turn, none of them without any."""
@@ -148,11 +157,16 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Minibatch]:
         for start in self._starts:
-            part = slice(start, start + self._batch_size)
+            part = _part(start, min(start + self._batch_size, self._examples), self._share)
             if self._rows is None:
                 yield self._stored[part], self._labels[part].long()
             else:
                 yield _gathered(self._stored, self._labels, self._rows[part])
+
+
+def _part(start: int, end: int, share: Share) -> slice:
+    number, count = share
+    return slice(start + (end - start) * number // count, start + (end - start) * (number + 1) // count)
 
 
 def _gathered(stored: Tensor, labels: Tensor, indices: Tensor) -> Minibatch:

@@ -65,7 +65,7 @@ class ExactSoftmaxRegression(nn.Module):
         for weight, target, peak in in_cache(self.weight.view(-1, num_features), scaled, largest):
             target.copy_(round_to(weight * self.unit, self.grids.weight_bits))
             torch.amax(target.abs(), 1, out=peak)
-        logits = product(scaled, self.grids.weight_bits, columns).view(*models, -1)
+        logits = product(scaled, self.grids.weight_bits, columns).view(*models, columns.shape[1])
         in_range = largest.view(models).amax(-1) < self.grids.largest_weight
         offset = torch.where(in_range, 0.0, math.nan).to(scaled).unsqueeze(-1)
         return logits.add_((offset if self.bias is None else self.bias + offset).unsqueeze(-1))
@@ -83,7 +83,8 @@ class ExactSoftmaxRegression(nn.Module):
         """
         features = operand(stored)
         likelihood, errors = self.likelihood_and_errors(self.logits(features.t()), labels)
-        gradient = product(errors.view(-1, len(labels)), self.grids.error_bits, features).view(self.weight.shape)
+        rows = errors.view(self.weight[..., 0].numel(), len(labels))
+        gradient = product(rows, self.grids.error_bits, features).view(self.weight.shape)
         return likelihood, gradient, None if self.bias is None else errors.sum(-1)
 
     def likelihood_and_errors(self, logits: Tensor, labels: Tensor) -> tuple[Likelihood, Tensor]:

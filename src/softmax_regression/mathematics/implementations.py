@@ -103,9 +103,13 @@ class Implementation:
 
 
 class Exact(Implementation):
-    """Ours, with exact sums: the same bits on every machine."""
+    """Ours, with exact sums: the same bits on every machine.
+
+    Where a step sees a share of its minibatch, `add_shares` adds to a tensor (n,), in place, those of the other shares.
+    """
 
     model: ExactSoftmaxRegression
+    add_shares: Callable[[Tensor], None] | None = None
     failure = "a weight times its largest feature is no longer below 32, so sums are not exact"
     remedy = "lower optimizer.learning_rate, raise optimizer.weight_decay, or set model.implementation: scratch"
 
@@ -118,11 +122,23 @@ class Exact(Implementation):
         """Take the gradients in closed form; the logarithm of the loss is left to `measures`."""
         weight, bias = self.model.weight, self.model.bias
         likelihood, gradient, bias_gradient = self.model.likelihood_and_gradients(stored, labels)
+        batch_size = len(labels)
+        if self.add_shares is not None:
+            gradient, bias_gradient, batch_size = self._of_all_shares(gradient, bias_gradient, batch_size)
         weight.grad = gradient.mul_(self.model.unit)
         if bias is not None:
             bias.grad = bias_gradient
-        optimizer.step(batch_size=len(labels))
+        optimizer.step(batch_size=batch_size)
         return likelihood
+
+    def _of_all_shares(self, gradient: Tensor, bias_gradient: Tensor | None, examples: int) -> tuple[Any, ...]:
+        """Return the sums over the whole minibatch: of gradients, exact in any order, and of examples."""
+        assert self.add_shares is not None
+        bias = [] if bias_gradient is None else [bias_gradient]
+        parts = [gradient.flatten(), *bias, gradient.new_tensor([examples])]
+        self.add_shares(sums := torch.cat(parts))
+        gradients, *bias, count = sums.split([len(part) for part in parts])
+        return gradients.view(gradient.shape), bias[0] if bias else None, int(count)
 
     def measure(self, stored: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return losses and hits, by the same functions as a step."""

@@ -19,7 +19,7 @@ _CENTRE = 128  # a byte q is multiplied as the signed byte q - 128
 def operand(integers: Tensor) -> Tensor:
     """Return a matrix of integers, uint8 or int16, as `product` takes it: float64, or int8 that hold q - 128."""
     are_bytes = integers.dtype == torch.uint8 and integers.device.type == "cpu"
-    if are_bytes and max(integers.shape) <= _LARGEST_INNER and _multiplies_bytes():
+    if are_bytes and integers.numel() and max(integers.shape) <= _LARGEST_INNER and _multiplies_bytes():
         return (integers ^ _CENTRE).view(torch.int8)
     return integers.double()
 

@@ -8,6 +8,7 @@ Two forms of the same mathematics: the stable one, with its gradient by hand, an
 float32 near a logit of 89 and leaves the gradient to autograd. Both work on the last axis, whatever axes come before.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -193,6 +194,12 @@ class RunningSums:
         self.loss = self.loss + (losses.detach().double() * _PER_NAT).round().long().sum(0)
         self.correct = self.correct + correct.sum(0)
         self.examples += len(losses)
+
+    def add_shares(self, add: Callable[[Tensor], None]) -> None:
+        """Add the sums of other shares of the examples; `add` adds theirs to a tensor (3,) int64, in place."""
+        add(sums := torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.examples)]))
+        self.loss, self.correct = sums[:2]
+        self.examples = int(sums[2])
 
     @property
     def mean_loss(self) -> Tensor:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 # Tags of our own.
 CONFIG, KEY, ATTEMPT, LIVE = "experiment.config", "experiment.key", "experiment.attempt", "experiment.live"
+SETTLING = "settling"  # LIVE of a run that has just finished, until it is known which one represents its experiment
+DELETED = "experiment.deleted"  # how many finished relatives are deleted in MLflow, and may be restored
 REPRODUCES, REPRODUCED = "experiment.reproduces", "experiment.reproduced"
 CONFIGURATION = "experiment.configuration"  # from the start of the run on
 RESTORED = "experiment.restored"  # "true": rebuilt from the outputs; "completed": cut off, then completed from them
 CHECKPOINT = "experiment.checkpoint"  # names the checkpoint that a killed training goes on from, into this run
+PROCESSES = "train.processes"  # how many have trained it, the last ones where it was resumed
 KILLED, ERROR = "experiment.killed", "experiment.error"
 OUTPUTS = "outputs."  # and the name of an output of DVC's: its digest, as in dvc.lock, once the run has all of it
 INCOMPLETE = "incomplete"  # instead of the digest, while that output is being recorded
@@ -28,6 +31,7 @@ class RunRecord:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    deleted: bool = False
 
     @property
     def config_key(self) -> str:

@@ -24,13 +24,18 @@ _WORTH_THREADS = 2**23  # multiplications: half a millisecond in float32, a hund
 def device_named(name: str) -> torch.device:
     """Return the device that the params name; "auto" is the GPU where there is one.
 
-    Raises RuntimeError where a GPU is asked for and there is none.
+    Of several processes each has its own. Raises RuntimeError where a GPU is asked for and there is none.
     """
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("train.device is cuda, but torch finds no GPU; set train.device: cpu (or auto)")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number and number >= found:
+        raise RuntimeError(f"each process takes a GPU, and torch finds {found}; lower train.processes")
+    return torch.device("cuda", number)
 
 
 def resolved(name: str) -> str:
@@ -61,12 +66,12 @@ def tensors_on(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor
     return torch.from_numpy(examples.images).to(device), torch.from_numpy(examples.labels).to(device), rows
 
 
-def threads_for(multiplications: int) -> int:
-    """Return on how many threads products of so many multiplications are worth it: one, or all that there are."""
-    return cores() if multiplications >= _WORTH_THREADS else 1
+def threads_for(multiplications: int, processes: int = 1) -> int:
+    """Return on how many threads products of so many multiplications are worth it: one, or a process's share of all."""
+    return max(1, cores() // processes) if multiplications >= _WORTH_THREADS else 1
 
 
-def use_quickest_threads(multiplications: int) -> None:
+def use_quickest_threads(multiplications: int, processes: int = 1) -> None:
     """Let torch take one thread, or `threads_for` so many if they are quicker just now; no result may depend on it.
 
     Threads meet after each operation: on an idle machine two are nearly twice as quick as one, on a busy one they wait
@@ -74,7 +79,7 @@ def use_quickest_threads(multiplications: int) -> None:
     """
     import torch
 
-    threads = threads_for(multiplications)
+    threads = threads_for(multiplications, processes)
     torch.set_num_threads(threads if threads > 1 and _seconds(threads) < _seconds(1) else 1)
 
 

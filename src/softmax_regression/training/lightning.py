@@ -3,13 +3,17 @@
 Lightning keeps the loop: epochs, validation, devices, checkpoints, resuming, and it counts the steps. Optimization is
 manual, so that one `training_step` may take a chunk of several minibatches, each of them one optimizer step: the
 trajectory is the plain one and Lightning's own cost is paid once a chunk.
+Several processes, see processes.py, go through the same loop, each with its share of every minibatch.
 Shapes: B batch, D features, K classes.
 """
 
+import itertools
 import logging
 import math
 import os
+import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +24,15 @@ from typing import Any, NoReturn
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 
 from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
 from softmax_regression.data.datasets import Examples, HeldOut
 from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
-from softmax_regression.mathematics.implementations import Implementation, build, learning_rate
+from softmax_regression.mathematics.implementations import Exact, Implementation, Measured, build, learning_rate
 from softmax_regression.mathematics.products import check_sums
 from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
@@ -37,9 +43,11 @@ from softmax_regression.training.devices import (
     tensors_on,
     use_quickest_threads,
 )
+from softmax_regression.training.processes import ALONE, Processes, StoppedError
 
 OnEpoch = Callable[[History], None]
 CHECKPOINT = "last.ckpt"
+_NEVER = 2**62  # the number of a step
 
 
 class SoftmaxRegressionTraining(pl.LightningModule):
@@ -57,6 +65,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         held_out: HeldOut,
         on_epoch: OnEpoch,
         checkpoint: Path | None,
+        processes: Processes,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -68,12 +77,19 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         self.held_out = held_out
         self.on_epoch = on_epoch
         self.checkpoint = checkpoint
+        self.processes = processes
+        self.on_sigterm = signal.getsignal(signal.SIGTERM)
         self.epochs: list[Epoch] = []
         self.snapshots: dict[int, Tensor] = {0: self._weight()}  # float32
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Hand the optimizer to Lightning, which checkpoints it and counts its steps."""
         return self.implementation.build_optimizer(self.settings)
+
+    def on_train_start(self) -> None:
+        """Leave SIGTERM to whom it was: Lightning would first ask all processes, while they wait for each other."""
+        if self.processes.count > 1:
+            signal.signal(signal.SIGTERM, self.on_sigterm)
 
     def on_train_epoch_start(self) -> None:
         """Begin the sums of an epoch."""
@@ -95,21 +111,26 @@ class SoftmaxRegressionTraining(pl.LightningModule):
                 group["lr"] = rate
             measured.append(self.implementation.step(optimizer, stored, labels))
         losses, correct = self.implementation.measures(measured)
-        if not (finite := losses.isfinite()).all():
-            bad = first_step + int((~finite).nonzero()[0]) // self.implementation.inputs.batch_size
+        bad = -self.processes.largest(-(first_step + _first_not_finite(losses, measured)))
+        if bad < _NEVER:
             self._fail(f"batch {bad % self.steps_per_epoch + 1}", bad)
         self.training_sums.add(losses, correct)
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums over the examples that are not trained on."""
         self.held_out_sums = RunningSums()
+        self.is_finite = True
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         """Measure a block of the examples that are not trained on."""
         losses, correct = self.implementation.measure(*batch)
-        if not losses.isfinite().all():
-            self._fail("after its last batch", self.trainer.global_step - 1)
+        self.is_finite &= bool(losses.isfinite().all())
         self.held_out_sums.add(losses, correct)
+
+    def on_validation_epoch_end(self) -> None:
+        """Stop where a loss was not finite."""
+        if self.processes.largest(not self.is_finite):
+            self._fail("after its last batch", self.trainer.global_step - 1)
 
     def on_train_epoch_end(self) -> None:
         """Add the epoch's figures, which Lightning's validation has completed, keep the state, report the history.
@@ -117,6 +138,9 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         The checkpoint is written in one step, before anybody hears of the epoch: what was told is not lost by a kill.
         """
         epoch = self.current_epoch + 1
+        if self.processes.count > 1:
+            self.training_sums.add_shares(self.processes.add)
+            self.held_out_sums.add_shares(self.processes.add)
         self.epochs.append(
             Epoch(
                 epoch=epoch,
@@ -153,7 +177,7 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         )
 
     def _fail(self, where: str, step: int) -> NoReturn:
-        raise RuntimeError(self.implementation.stopped(self.current_epoch + 1, where, self._rate_of(step)))
+        raise StoppedError(self.implementation.stopped(self.current_epoch + 1, where, self._rate_of(step)))
 
     def _rate_of(self, step: int) -> float:
         return learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
@@ -165,14 +189,45 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         return self.implementation.tensors()["weight"].to("cpu", torch.float32, copy=True)
 
 
+def _first_not_finite(losses: Tensor, measured: Sequence[Measured]) -> int:
+    """Return the first of the steps, each with the examples in its `measured`, that has a loss which is not finite."""
+    if (finite := losses.isfinite()).all():
+        return _NEVER
+    example, sizes = int((~finite).nonzero()[0]), [len(step[0]) for step in measured]
+    return sum(example >= end for end in itertools.accumulate(sizes))
+
+
+class _ExplicitSums(DDPStrategy):
+    """Lightning's processes without DDP's sums, which are made of autograd's gradients: ours come in closed form.
+
+    The processes have met before.
+    """
+
+    def __init__(self, processes: Processes) -> None:
+        super().__init__()
+        self._processes = processes
+
+    def configure_ddp(self) -> None:
+        """Leave the module as it is."""
+
+    def barrier(self, *_: object, **__: object) -> None:
+        self._processes.wait()
+
+
 class _WithoutPickle(CheckpointIO):
-    """Lightning's state in a file of ours; its own format is a pickle, written to TMPDIR first."""
+    """Lightning's state in a file of ours; its own format is a pickle, written to TMPDIR first.
+
+    `state` is what a training goes on from, read before.
+    """
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         write_state(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> Any:
-        return read_state(Path(path))
+        return self.state
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
@@ -189,71 +244,94 @@ def fit(
     settings: TrainParams,
     on_epoch: OnEpoch,
     checkpoint: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Train on `training` and measure `held_out`, which examples and these, after each epoch.
 
     `checkpoint`: a folder in which the state is kept after each epoch; a killed training resumes from it when
     `settings.resume` says so, and ends at the same bits as without the kill.
     On the CPU one thread trains, all where a step is large, its sums exact and the machine not busy. A person's own
-    MKL_CBWR stays.
-    Raises RuntimeError when the loss is not finite or there is no GPU where one is asked for.
+    MKL_CBWR stays. Of several `processes`, which all call this, each returns the same outcome; the first one alone
+    keeps a checkpoint and calls `on_epoch`.
+    Raises RuntimeError when the loss is not finite, another process is lost, or there is no GPU where one is asked for.
     """
     os.environ.setdefault("MKL_CBWR", "AVX2")  # the code that every x86-64 processor with AVX2 runs
     torch.set_num_threads(1)
     device = device_named(settings.device)
+    processes.join(device)
     if model.implementation == "exact":
         check_sums(device)
         # Only of these sums do the bits not depend on the number of threads.
-        use_quickest_threads(settings.batch_size * num_classes * math.prod(training.images.shape[1:]))
+        multiplications = settings.batch_size * num_classes * math.prod(training.images.shape[1:])
+        use_quickest_threads(multiplications // processes.count, processes.here)
     what, measured = held_out
     training_batches = Minibatches(
-        *tensors_on(training, device), batch_size=settings.batch_size, seed=settings.seed, scale=scale
+        *tensors_on(training, device),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        scale=scale,
+        share=processes.share,
     )
     inputs = training_batches.inputs
     held_out_batches = EvaluationBatches(
-        *tensors_on(measured, device), batch_size=evaluation_batch(inputs.num_features, num_classes)
+        *tensors_on(measured, device),
+        batch_size=evaluation_batch(inputs.num_features, num_classes),
+        share=processes.share,
     )
     implementation = build(model, inputs, num_classes, seed=settings.seed)
+    if processes.count > 1 and isinstance(implementation, Exact):
+        implementation.add_shares = processes.add
     last = checkpoint / CHECKPOINT if checkpoint else None
+    state = _state(last if settings.resume else None, processes)
+    if processes.largest(last is not None):
+        last = last or Path(CHECKPOINT)  # of the others: all take part when the first one writes
     module = SoftmaxRegressionTraining(
         implementation,
         optimizer,
         settings.epochs,
         training_batches.steps_per_epoch,
         what,
-        on_epoch,
+        on_epoch if processes.rank == 0 else lambda history: None,
         last,
+        processes,
     )
     with _without_notices():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=1,
+            devices=processes.here,
+            num_nodes=processes.count // processes.here,
+            strategy=_ExplicitSums(processes) if processes.count > 1 else "auto",
+            use_distributed_sampler=False,
             logger=False,
             enable_checkpointing=False,  # the module keeps its own
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            plugins=[_WithoutPickle()],
+            plugins=[_WithoutPickle(state), *([TorchElasticEnvironment()] if processes.count > 1 else [])],
         )
-        resume = last if last and settings.resume and _is_readable(last) else None
         try:
-            trainer.fit(module, training_batches, held_out_batches, ckpt_path=resume)
+            trainer.fit(module, training_batches, held_out_batches, ckpt_path=last if state else None)
         except SystemExit:  # so Lightning answers Ctrl-C
             raise KeyboardInterrupt from None
     return module.outcome()
 
 
-def _is_readable(checkpoint: Path) -> bool:
-    """Say whether there is a checkpoint to go on from; a damaged one is reported and left."""
-    if not checkpoint.is_file():
-        return False
-    try:
-        read_state(checkpoint)
-    except (OSError, ValueError) as error:
-        print(f"the checkpoint cannot be read ({error}): training starts anew", file=sys.stderr, flush=True)
-        return False
-    return True
+def _state(checkpoint: Path | None, processes: Processes) -> Any:
+    """Return the state to go on from, which the first process reads for all, or None; a damaged one is reported."""
+    content, state = b"", None
+    if checkpoint and checkpoint.is_file():
+        try:
+            state, content = read_state(checkpoint), checkpoint.read_bytes()
+        except (OSError, ValueError) as error:
+            print(f"the checkpoint cannot be read ({error}): training starts anew", file=sys.stderr, flush=True)
+    content = processes.from_first(content)
+    if state is None and content:
+        with tempfile.TemporaryDirectory() as folder:
+            received = Path(folder, CHECKPOINT)
+            received.write_bytes(content)
+            state = read_state(received)
+    return state
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.floating]]:

@@ -18,6 +18,7 @@ from softmax_regression.mathematics import numpy_solver
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
 from softmax_regression.progress import Progress
 from softmax_regression.training.devices import device_named, evaluation_batch, tensors_on, threads_for
+from softmax_regression.training.processes import ALONE, Processes, StoppedError
 
 
 def solve(
@@ -30,19 +31,21 @@ def solve(
     on_epoch: Callable[[History], None],
     checkpoint: Path | None,
     show: bool = True,
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Train on `dataset` and return what came out; `on_epoch` is called with the history after each epoch.
 
     `validation_size`: how many training examples are held out, see `Dataset.split`. `checkpoint`: see `lightning.fit`.
     Raises ValueError for params that the solver does not have, RuntimeError when the loss is not finite. A solver that
     ends by itself says at the end, in one line, whether it has converged. With `show` false nothing is printed.
+    Of several `processes` all call this.
     """
-    _refuse_what_is_not_used(optimizer, train)
+    _refuse_what_is_not_used(model, optimizer, train, processes)
     training, held_out = dataset.split(validation_size, train.seed)
     if train.solver == "sgd":
         with without_collecting(), _without_torchmetrics_extras():  # seconds, which the other solvers do not need
             from softmax_regression.training import lightning
-    with Progress(train.epochs, show=show) as progress:
+    with Progress(train.epochs, show=show and processes.rank == 0) as progress:
 
         def after_epoch(history: History) -> None:
             progress.show(history.named(history.last))
@@ -61,6 +64,7 @@ def solve(
                 settings=train,
                 on_epoch=after_epoch,
                 checkpoint=checkpoint,
+                processes=processes,
             )
         outcome = _solve_lbfgs(dataset, training, held_out, model, optimizer, train, after_epoch)
     if outcome.convergence and show:
@@ -76,8 +80,18 @@ _FULL_BATCH: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def _refuse_what_is_not_used(optimizer: OptimizerParams, train: TrainParams) -> None:
-    """Raise ValueError for a param that the solver does not have; a rate and a batch size are there for the others."""
+def _refuse_what_is_not_used(
+    model: ModelParams, optimizer: OptimizerParams, train: TrainParams, processes: Processes
+) -> None:
+    """Raise ValueError for a param that the solver does not have; a rate and a batch size are there for the others.
+
+    Raises StoppedError where processes would come to other bits than one.
+    """
+    if processes.count > 1 and (train.solver, model.implementation) != ("sgd", "exact"):
+        raise StoppedError(
+            f"{processes.count} processes train alike only where no order of a sum matters; set train.processes: 1, or "
+            f"train.solver: sgd and model.implementation: exact (found {train.solver}, {model.implementation})"
+        )
     values, what = _FULL_BATCH.get(train.solver, ({}, ""))
     for key, value in values.items():
         if (found := getattr(optimizer, key)) != value:
