@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from benchmarks import large, measuring, pipeline_speed, training_speed, verdicts
+from benchmarks import large, measuring, pipeline_speed, search, store_size, together, training_speed, verdicts
 from benchmarks.measuring import ROOT, Figure
 from softmax_regression import entry
 from softmax_regression.data.datasets import FOLDER, load
@@ -20,7 +20,10 @@ LARGE: dict[str, Callable[[Params], list[Figure]]] = {  # gigabytes of temporary
     "torch": large.against_plain_torch,
     "lbfgs": lambda params: large.against_scikit_learn(),
     "together": large.of_a_sweep,
+    "processes": lambda params: together.of_processes(),
     "verdicts": verdicts.on_real_seeds,
+    "search": search.of_tpe,
+    "runs": lambda params: store_size.of_runs(),
 }
 
 

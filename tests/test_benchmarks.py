@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from small_data import make_examples
 
-from benchmarks import large, measuring, pipeline_speed, plain, training_speed, verdicts
+from benchmarks import large, measuring, pipeline_speed, plain, search, training_speed, verdicts
 from benchmarks.measuring import Figure
 from softmax_regression.data.datasets import Dataset
 from softmax_regression.params import Params, load_params
@@ -45,6 +45,7 @@ MEASUREMENTS: dict[str, Callable[[Params], list[Figure]]] = {
     "size": lambda params: training_speed.against_size(SMALL, params, 1, (1, 2)),
     "torch": lambda params: large.against_plain_torch(params, 600, 1),
     "together": lambda params: large.of_a_sweep(params, 600, 5, 3),
+    "search": lambda params: search.compared(SMALL, params, 100, (16,), 2),
 }
 
 

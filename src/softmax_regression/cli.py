@@ -47,8 +47,19 @@ def _parser() -> argparse.ArgumentParser:
         "'optimizer.learning_rate=log(0.01,1)' or uniform(a,b); one value applies to all: train.epochs=20",
     )
     sweep.add_argument("--random", type=int, metavar="N", help="draw N configurations (default: the whole grid)")
-    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="seed of --random (default: 0)")
+    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="seed of what is drawn (default: 0)")
     sweep.add_argument("--seeds", type=int, default=1, metavar="N", help="train each with N seeds (default: 1)")
+    study = sweep.add_argument_group(
+        "a study",
+        "Optuna proposes batch after batch; the same command, here or elsewhere, joins it or goes on with it.",
+    )
+    study.add_argument("--study", metavar="NAME", help="its name, by which workers find it")
+    study.add_argument("--sampler", choices=["tpe", "random", "grid"], help="who proposes (default: tpe)")
+    study.add_argument("--trials", type=int, metavar="N", help="of all workers together (default: the whole grid)")
+    study.add_argument("--storage", metavar="URL", help="postgresql://user@host/database (default: a file in reports/)")
+    study.add_argument(
+        "--halving", action="store_true", help="at a quarter and a half of the epochs, stop the worse half"
+    )
     compare = command("compare", _compare, "say whether runs really differ, as text and as a page")
     compare.add_argument("runs", nargs="+", metavar="RUN", help=NAMES)
     compare.add_argument(
@@ -129,8 +140,25 @@ def _sweep(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.sweep.plan import parse_axis, plan
     from softmax_regression.sweep.sweep import run_sweep
 
-    axes = [parse_axis(text) for text in options.axes]
-    configurations = plan(load_params(root / "params.yaml"), axes, options.random, options.draw_seed)
+    axes, base = [parse_axis(text) for text in options.axes], load_params(root / "params.yaml")
+    if options.study is not None:
+        from softmax_regression.sweep.search import Search, run_search
+
+        if options.random is not None or options.seeds != 1:
+            raise ValueError("a study takes neither --random nor --seeds; write --sampler random, leave --seeds out")
+        search = Search(
+            options.study,
+            options.sampler or "tpe",
+            options.trials,
+            options.draw_seed,
+            options.halving,
+            options.storage,
+        )
+        print(run_search(root, base, axes, search, root / REPORTS / "studies"))
+        return
+    if options.sampler or options.trials or options.storage or options.halving:
+        raise ValueError("--sampler, --trials, --storage and --halving belong to a study; add --study NAME")
+    configurations = plan(base, axes, options.random, options.draw_seed)
     print(run_sweep(root, configurations, options.seeds, root / REPORTS / "sweep"))
 
 

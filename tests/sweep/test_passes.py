@@ -64,6 +64,23 @@ def test_the_answers_of_a_pass_are_those_of_its_models(folder: Path) -> None:
     assert one.answers.mean() == one.outcome.history.last.held_out_accuracy
 
 
+@pytest.mark.parametrize("passes_of", [1, 2])
+def test_halving_prunes_in_each_pass(folder: Path, passes_of: int) -> None:
+    """One pass of four, or two of two side by side, of four epochs: who goes on has the bits of the train stage."""
+    rates = (0.0001, 0.001, 0.1, 0.3)
+    group = [configuration(optimizer__learning_rate=rate, train__epochs=4) for rate in rates]
+    groups = [group[place::passes_of] for place in range(passes_of)]
+    found = [one for done in train_passes(groups, folder, halving=True) for one in done]
+    left = [one for one in found if one.pruned is None]
+    assert len(left) == passes_of
+    assert all(one.trial.params.optimizer.learning_rate >= 0.1 for one in left)
+    for one in left:
+        np.testing.assert_array_equal(one.outcome.tensors["weight"], alone(one.trial, folder)["weight"], strict=True)
+    assert all(
+        "pruned after epoch" in (one.pruned or "") and not one.outcome.tensors for one in found if one not in left
+    )
+
+
 @pytest.mark.parametrize("implementation", ["exact", "scratch"])
 def test_a_training_that_fails_says_why(folder: Path, implementation: str) -> None:
     """With others in a pass, or alone: a line, and no arrays."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from softmax_regression.params import Params, load_params, parse_params
-from softmax_regression.sweep.plan import Axis, Trial, parse_axis, passes, patch, plan, with_seeds
+from softmax_regression.sweep.plan import Axis, Trial, parse_axis, passes, patch, plan, rounded, rungs, with_seeds
 
 ROOT = Path(__file__).parents[2]
 VALIDATION = "data.validation_size=5000"
@@ -165,3 +165,13 @@ def test_a_patch_is_nested_as_params_yaml(base: Params) -> None:
         "train": {"epochs": 3},
     }
     assert parse_params(patch(one.changes, base.model_dump())) == one.params
+
+
+def test_rungs_are_a_quarter_and_a_half() -> None:
+    """Of 20 epochs after 5 and 10; where there are too few epochs, fewer."""
+    assert [rungs(epochs) for epochs in (20, 7, 3, 2, 1)] == [[5, 10], [1, 3], [1], [1], []]
+
+
+def test_drawn_numbers_have_three_digits() -> None:
+    """By the digits that count, whatever the size."""
+    assert [rounded(number) for number in (0.0123456, 123456.0, 0.5)] == [0.0123, 123000.0, 0.5]

@@ -12,7 +12,15 @@ from softmax_regression.params import load_params
 from softmax_regression.statistics.intervals import wilson_interval
 from softmax_regression.sweep.passes import Trained
 from softmax_regression.sweep.plan import Trial, with_seeds
-from softmax_regression.sweep.ranking import Ranked, accuracy_interval, rank, summary, write_answers, write_table
+from softmax_regression.sweep.ranking import (
+    Ranked,
+    accuracy_interval,
+    best_figures,
+    rank,
+    summary,
+    write_answers,
+    write_table,
+)
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 SIZE, EXAMPLES = 100, 1000
@@ -156,3 +164,19 @@ def test_answers_are_read_back_as_they_were(tmp_path: Path) -> None:
     assert list(file["configurations"]) == ['{"optimizer.k": "a"}', '{"optimizer.k": "b"}']
     assert list(file["seeds"]) == [PARAMS.train.seed, PARAMS.train.seed + 1]
     assert (tmp_path / "answers.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
+
+
+def test_the_figures_of_the_best_leave_out_what_is_not_known() -> None:
+    """One seed has no deviation; all others are there, under the names of the run's metrics."""
+    (one,) = ranking(trained("one", 0.8))
+    found = best_figures(one, 0.01)
+    assert found.pop("validation_best/optimism") == 0.01
+    assert found.pop("validation_best/accuracy") == pytest.approx(0.8)
+    assert set(found) == {f"validation_best/{name}" for name in ("accuracy_low", "accuracy_high", "loss")}
+
+
+def test_how_to_get_more_seeds_is_said() -> None:
+    """With one seed; how depends on the command."""
+    found = ranking(trained("one", 0.8), trained("two", 0.7))
+    assert summary(found, 0.0)[-1].endswith("add --seeds 8")
+    assert summary(found, 0.0, "do this")[-1].endswith("none of these figures; do this")

@@ -27,7 +27,7 @@ OPTIMIZER = OptimizerParams(
     warmup_epochs=0,
 )
 # 300 examples in batches of 64: the last batch has 44
-SETTINGS = TrainParams(solver="sgd", epochs=3, batch_size=64, seed=3, resume=False, device="cpu")
+SETTINGS = TrainParams(solver="sgd", epochs=3, batch_size=64, seed=3, resume=False, device="cpu", processes=1)
 TRAINING, HELD_OUT = make_examples(300, (6, 6)), make_examples(100, (6, 6), seed=5)
 Changes = dict[str, Any]
 TOO_FAST = {"learning_rate": 1e38}
@@ -44,6 +44,7 @@ def together(
     optimizers: Sequence[Changes],
     models: Sequence[Changes] = (),
     on_epoch: Callable[[Sequence[ReplicaOutcome]], None] = lambda outcomes: None,
+    rungs: Sequence[int] = (),
     **settings: Any,
 ) -> list[ReplicaOutcome]:
     """Train OPTIMIZER and MODEL with these changes, all in one pass."""
@@ -56,6 +57,7 @@ def together(
         optimizers=[OPTIMIZER.model_copy(update=changes) for changes in optimizers],
         settings=SETTINGS.model_copy(update=settings),
         on_epoch=on_epoch,
+        rungs=rungs,
     )
 
 
@@ -143,6 +145,43 @@ def test_threads_change_nothing(fewest: int, monkeypatch: pytest.MonkeyPatch) ->
         torch.set_num_threads(1)  # as `lightning.fit` sets it
     for outcome, optimizer in zip(outcomes, MIXED, strict=True):
         assert_equal(outcome, alone(optimizer, {}))
+
+
+@pytest.mark.parametrize("fewest", [2, 8])
+def test_who_stays_has_the_bits_of_its_own_training(fewest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five, three go on after the first rung and two after the second; in one stack or in several the same two."""
+    monkeypatch.setattr(replicas, "FEWEST", fewest)
+    torch.set_num_threads(3)
+    try:
+        outcomes = together(MIXED, rungs=(1, 2), epochs=4)
+    finally:
+        torch.set_num_threads(1)  # as `lightning.fit` sets it
+    assert sorted(len(one.epochs) for one in outcomes) == [1, 1, 2, 4, 4]
+    for outcome, optimizer in zip(outcomes, MIXED, strict=True):
+        own = alone(optimizer, {}, epochs=4)
+        assert tuple(outcome.epochs) == own.history.epochs[: len(outcome.epochs)]
+        if outcome.pruned:
+            assert outcome.tensors == {}
+            assert outcome.answers is None
+        else:
+            assert_equal(outcome, own)
+            assert outcome.answers is not None
+
+
+def test_the_worse_half_makes_room() -> None:
+    """By validation accuracy at the rung, which is said with the place; who has failed is counted with neither half."""
+    outcomes = together([*MIXED, TOO_FAST], rungs=(2,))
+    assert [one.failure is not None for one in outcomes] == [False] * 5 + [True]
+    at_rung = [one.epochs[1].held_out_accuracy for one in outcomes[:5]]
+    pruned = [one.pruned is not None for one in outcomes[:5]]
+    assert sum(pruned) == 2
+    assert max(a for a, out in zip(at_rung, pruned, strict=True) if out) <= min(
+        a for a, out in zip(at_rung, pruned, strict=True) if not out
+    )
+    worst = min(outcomes[:5], key=lambda one: (one.epochs[1].held_out_accuracy, -one.epochs[1].held_out_loss))
+    assert worst.pruned == f"pruned after epoch 2 of 3: accuracy {min(at_rung):.4f}, place 5 of 5"
+    (alone_in_its_pass,) = together([{}], rungs=(1, 2))
+    assert alone_in_its_pass.pruned is None
 
 
 @pytest.mark.parametrize(

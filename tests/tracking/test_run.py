@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from softmax_regression.tracking import processes
 from softmax_regression.tracking.connection import StoreUnavailableError
-from softmax_regression.tracking.run import Run
+from softmax_regression.tracking.run import LOAD_AFTER, LOAD_EVERY, Run, _repeat
+from softmax_regression.tracking.run_store import RunStore
 
 
 class Shelf:
@@ -248,6 +253,7 @@ def test_only_a_run_that_somebody_holds_is_being_written(quick: pytest.MonkeyPat
     """One that has ended and is added to gives no sign of life; one that was dropped gives none any more."""
     late = run_on(Shelf(), ends=False)
     assert not late._pulse.is_alive()
+    assert not late._load.is_alive()
     assert late.finish()
     dropped = run_on(Shelf(), new=True)
     pulse = dropped._pulse
@@ -256,3 +262,155 @@ def test_only_a_run_that_somebody_holds_is_being_written(quick: pytest.MonkeyPat
     del dropped
     gc.collect()
     wait_for(lambda: not pulse.is_alive())
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine that is measured from the first 5 ms on, every 5 ms."""
+    monkeypatch.setattr("softmax_regression.tracking.run.LOAD_AFTER", 0.005)
+    monkeypatch.setattr("softmax_regression.tracking.run.LOAD_EVERY", 0.005)
+    return monkeypatch
+
+
+def shelf_on_a_machine() -> Shelf:
+    """Return a store whose machine has used 1%, 2%, 3% of its processor, and so on."""
+    shelf, loads = Shelf(), itertools.count(1)
+    shelf.__dict__["measure_machine"] = lambda: lambda: {"system/cpu": float(next(loads))}
+    return shelf
+
+
+def recorded_loads(shelf: Shelf) -> list[Any]:
+    """Return the points of each call."""
+    return [points for call, points, _ in shelf.calls if call == "log_batch"]
+
+
+def test_the_machines_load_is_recorded_until_the_run_ends(measured: pytest.MonkeyPatch) -> None:
+    """A step each, now; what is logged meanwhile is not touched, after the end there is nothing more."""
+    shelf, before = shelf_on_a_machine(), time.time()
+    run = run_on(shelf, new=True)
+    wait_for(lambda: len(shelf.calls) >= 3)
+    assert run.finish(key="k")
+    assert not run._load.is_alive()
+    assert shelf.calls[-1][0] == "finish"
+    loads = recorded_loads(shelf)
+    assert loads == [[("system/cpu", step, step + 1.0)] for step in range(len(loads))]
+    assert all(int(before * 1000) <= call[2] <= time.time() * 1000 for call in shelf.calls[:-1])
+
+
+def test_a_short_run_records_no_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first record would come at the age of 30 s: of a shorter run nothing is recorded, and its end is no wait."""
+    waits: list[float] = []
+
+    class Ended(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0)
+            return len(waits) > 3 or super().wait(0)  # three waits pass at once
+
+    shelf = shelf_on_a_machine()
+    run = Run(shelf, "r1", "name", on_finish=None, new=True)  # type: ignore[arg-type]  # all that a run needs
+    _repeat(weakref.ref(run), Ended(), LOAD_AFTER, LOAD_EVERY, Run._record_load)
+    assert list(itertools.accumulate(waits[:2])) == [20, 30]
+    assert len(recorded_loads(shelf)) == 2  # at 30 s and 40 s
+
+    shelf, started = shelf_on_a_machine(), time.monotonic()
+    run = run_on(shelf, new=True)
+    assert run.finish()
+    assert time.monotonic() - started < 10
+    assert [call for call, *_ in shelf.calls] == ["finish"]
+
+
+def test_the_load_of_a_resumed_run_goes_on_where_it_ended(measured: pytest.MonkeyPatch) -> None:
+    """Its first step follows the last that the run has."""
+    shelf = shelf_on_a_machine()
+    shelf.old = {("system/cpu", 0): (7, 0.5), ("system/cpu", 4): (8, 0.5)}
+    run = run_on(shelf)
+    wait_for(lambda: shelf.calls)
+    run.finish()
+    assert recorded_loads(shelf)[0][0][1] == 5
+
+
+def test_a_load_that_the_store_does_not_take_is_left_out(
+    measured: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In silence: the run is not lost by it, and the next one is recorded. A run that is lost records none."""
+    shelf = shelf_on_a_machine()
+    shelf.away = "the server does not answer"
+    run = run_on(shelf, new=True)
+    wait_for(lambda: shelf.tries >= 3)
+    assert run.lost is None
+    shelf.away = ""
+    wait_for(lambda: shelf.calls)
+    shelf.away = "gone"
+    run.set_tags({"a": "b"})
+    assert run.lost == "gone"
+    time.sleep(0.02)  # one may have been on its way
+    tries = shelf.tries
+    time.sleep(0.05)
+    assert shelf.tries == tries
+    run.finish()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_load_that_hangs_holds_the_end_up_for_seconds_only(measured: pytest.MonkeyPatch) -> None:
+    """A server that does not answer may take its time: the run ends all the same."""
+    measured.setattr("softmax_regression.tracking.run.LOAD_PATIENCE", 0.05)
+    shelf, asked, answer = shelf_on_a_machine(), threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        asked.set()
+        answer.wait()
+
+    shelf.__dict__["log_batch"] = hang
+    run = run_on(shelf, new=True)
+    assert asked.wait(10)
+    assert run.finish()
+    assert [call for call, *_ in shelf.calls] == ["finish"]
+    answer.set()
+    wait_for(lambda: not run._load.is_alive())
+
+
+def test_mlflow_shows_the_load_among_the_system_metrics(
+    measured: pytest.MonkeyPatch, store: RunStore, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By the names of its own monitor, and nothing is printed; our tables do not have it among the run's figures."""
+    run = store.start_run("name", "key", {})
+    run.log_metrics({"a": 1})
+    wait_for(lambda: len(store.recorded(run.run_id, ["system/cpu_utilization_percentage"])) >= 2)
+    assert run.finish()
+    metrics = store.mlflow.get_run(run.run_id).data.metrics
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_percentage"} < metrics.keys()
+    assert 0 < metrics["system/system_memory_usage_percentage"] < 100
+    assert store.existing(run.run_id).metrics == {"a": 1}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_gpu_is_measured_where_there_is_one(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its load, memory and power, through NVIDIA's library; without a GPU there is none of it."""
+    from mlflow.system_metrics.metrics import gpu_monitor
+
+    library = SimpleNamespace(
+        NVMLError=OSError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetMemoryInfo=lambda gpu: SimpleNamespace(used=2e9, total=8e9),
+        nvmlDeviceGetUtilizationRates=lambda gpu: SimpleNamespace(gpu=75),
+        nvmlDeviceGetPowerUsage=lambda gpu: 100_000,
+        nvmlDeviceGetEnforcedPowerLimit=lambda gpu: 400_000,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.setattr(gpu_monitor, "pynvml", library, raising=False)
+    found = {name: value for name, value in store.measure_machine()().items() if "gpu" in name}
+    assert found == {
+        "system/gpu_0_memory_usage_percentage": 25,
+        "system/gpu_0_memory_usage_megabytes": 2000,
+        "system/gpu_0_utilization_percentage": 75,
+        "system/gpu_0_power_usage_watts": 100,
+        "system/gpu_0_power_usage_percentage": 25,
+    }
+
+    def no_driver() -> None:
+        raise OSError
+
+    library.nvmlInit = no_driver
+    assert not any("gpu" in name for name in store.measure_machine()())

@@ -26,9 +26,9 @@ from softmax_regression.data.datasets import Dataset, load
 from softmax_regression.lineage.provenance import Origin
 from softmax_regression.lineage.restore import start
 from softmax_regression.progress import Progress, shown
-from softmax_regression.sweep.plan import FEWEST, Trial, shares_passes
+from softmax_regression.sweep.plan import FEWEST, Trial, rungs, shares_passes
 from softmax_regression.tracking import stage_logs
-from softmax_regression.tracking.record import ERROR
+from softmax_regression.tracking.record import ERROR, KILLED
 from softmax_regression.tracking.run import Run
 from softmax_regression.tracking.run_store import RunStore
 from softmax_regression.training.devices import begin_process, cores, on_device_in_use
@@ -41,13 +41,15 @@ if TYPE_CHECKING:
 class Trained:
     """A configuration and what its training gave; `failure` is a line where it has failed, then there are no arrays.
 
-    `answers` (N,) bool: which of the held-out examples are right in the end, where the training was one of a pass.
+    So it is where `pruned` says after which epoch it made room for better ones. `answers` (N,) bool: which of the
+    held-out examples are right in the end, where the training was one of a pass.
     """
 
     trial: Trial
     outcome: Outcome
     failure: str | None = None
     answers: npt.NDArray[np.bool_] | None = None
+    pruned: str | None = None
 
 
 @functools.lru_cache(maxsize=4)
@@ -56,27 +58,30 @@ def prepared(folder: Path, name: str, size: int | None) -> Dataset:
     return load(folder, name, size=size)
 
 
-def train_passes(groups: Sequence[Sequence[Trial]], folder: Path) -> Iterator[list[Trained]]:
+def train_passes(groups: Sequence[Sequence[Trial]], folder: Path, *, halving: bool = False) -> Iterator[list[Trained]]:
     """Train `groups`, see `plan.passes`, on the data set in `folder`, and yield each one's outcomes when it is done.
 
     A large pass has all threads; small ones go on side by side, in processes: threads of one process would wait for
     each other's turn in Python most of the time. Progress is shown of a large pass by epoch, of small ones by run.
+    With `halving` the worse half of each pass makes room at its rungs, see `plan.rungs`.
     """
     processes = min(cores(), len(groups))
     if processes > 1 and max(map(len, groups)) <= FEWEST:
-        yield from shown(_side_by_side(groups, folder, processes), "trained", sum(map(len, groups)), " runs")
+        yield from shown(_side_by_side(groups, folder, processes, halving), "trained", sum(map(len, groups)), " runs")
         return
     for number, group in enumerate(groups, 1):
         print(f"pass {number}/{len(groups)}: {len(group)} configurations", flush=True)
-        yield _train(group, folder, show=True)
+        yield _train(group, folder, halving, show=True)
 
 
-def _side_by_side(groups: Sequence[Sequence[Trial]], folder: Path, processes: int) -> Iterator[list[Trained]]:
+def _side_by_side(
+    groups: Sequence[Sequence[Trial]], folder: Path, processes: int, halving: bool
+) -> Iterator[list[Trained]]:
     """Yield outcomes as passes end. When the caller stops, those that have begun end at once."""
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used threads may hang
     pool = ProcessPoolExecutor(processes, context, initializer=begin_process)
     try:
-        for done in as_completed([pool.submit(_train, group, folder, show=False) for group in groups]):
+        for done in as_completed([pool.submit(_train, group, folder, halving, show=False) for group in groups]):
             yield done.result()
     except BrokenProcessPool:
         raise RuntimeError(
@@ -88,7 +93,7 @@ def _side_by_side(groups: Sequence[Sequence[Trial]], folder: Path, processes: in
             process.terminate()
 
 
-def _train(group: Sequence[Trial], folder: Path, *, show: bool) -> list[Trained]:
+def _train(group: Sequence[Trial], folder: Path, halving: bool, *, show: bool) -> list[Trained]:
     """Train the configurations of one pass together, on the training examples without those held out."""
     params = group[0].params
     dataset = prepared(folder, params.data.name, params.data.resize)
@@ -100,7 +105,7 @@ def _train(group: Sequence[Trial], folder: Path, *, show: bool) -> list[Trained]
     with Progress(params.train.epochs, show=show) as progress:
 
         def after_epoch(outcomes: Sequence[ReplicaOutcome]) -> None:
-            alive = [outcome.epochs[-1] for outcome in outcomes if outcome.failure is None]
+            alive = [outcome.epochs[-1] for outcome in outcomes if not (outcome.failure or outcome.pruned)]
             if alive:
                 leading = max(alive, key=lambda row: row.held_out_accuracy)
                 progress.show(History(what, (leading,)).named(leading))
@@ -114,9 +119,16 @@ def _train(group: Sequence[Trial], folder: Path, *, show: bool) -> list[Trained]
             optimizers=[one.params.optimizer for one in group],
             settings=params.train,
             on_epoch=after_epoch,
+            rungs=rungs(params.train.epochs) if halving else (),
         )
     return [
-        Trained(one, Outcome(own.tensors, History(what, tuple(own.epochs)), own.snapshots), own.failure, own.answers)
+        Trained(
+            one,
+            Outcome(own.tensors, History(what, tuple(own.epochs)), own.snapshots),
+            own.failure,
+            own.answers,
+            own.pruned,
+        )
         for one, own in zip(group, outcomes, strict=True)
     ]
 
@@ -149,7 +161,7 @@ def record(
     tags: Mapping[str, str],
     and_then: Callable[[Run, Path], None] = lambda run, output: None,
 ) -> None:
-    """Make the run of one training as the train stage makes it; FAILED where it did not stay finite.
+    """Make the run of one training as the train stage makes it; FAILED where it did not stay finite, KILLED if pruned.
 
     `folder` has the data; `and_then` is called with the run and the training's outputs, before the run ends.
     """
@@ -158,10 +170,10 @@ def record(
     experiment = describe(params.data, params.model, params.optimizer, on_device_in_use(params.train), dataset.report)
     own = replace(origin, params=json.dumps(params.model_dump(), indent=2) + "\n")  # which is YAML, too
     with start(store, experiment, own, tags) as run, tempfile.TemporaryDirectory() as output:
-        if trained.failure:
+        if reason := trained.failure or trained.pruned:
             run.log_steps(stage_logs.curve_steps(trained.outcome.history))
-            run.set_tags({ERROR: trained.failure})
-            run.finish("FAILED")
+            run.set_tags({ERROR if trained.failure else KILLED: reason})
+            run.finish("FAILED" if trained.failure else "KILLED")
             return
         finished = write_outcome(Path(output), trained.outcome, experiment, dataset)
         stage_logs.log_training(run, Path(output))

@@ -50,8 +50,7 @@ class Axis:
             return self.values[int(share * len(self.values))]
         kind, low, high = self.range
         scale, back = (math.log, math.exp) if kind == "log" else (float, float)
-        number = back(scale(low) + share * (scale(high) - scale(low)))
-        return float(f"{number:.3g}")  # finer than any effect, and a name and a patch stay readable
+        return rounded(back(scale(low) + share * (scale(high) - scale(low))))
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,11 @@ class Trial:
 
     params: Params
     changes: Mapping[str, Any]
+
+
+def rounded(number: float) -> float:
+    """Return a number drawn from a range to three significant digits: finer than any effect, and readable in names."""
+    return float(f"{number:.3g}")
 
 
 def parse_axis(text: str) -> Axis:
@@ -135,6 +139,15 @@ def passes(configurations: Sequence[Trial], largest: int) -> list[list[Trial]]:
         common = {key: value for key, value in values.items() if key not in keys}
         groups.setdefault(repr(common), []).append(one)
     return [group[i : i + largest] for group in groups.values() for i in range(0, len(group), largest)]
+
+
+def rungs(epochs: int) -> list[int]:
+    """Return after which epochs successive halving keeps the better half: a quarter and a half of a training.
+
+    The half that stays trains twice as long, so that each rung costs the same (Jamieson and Talwalkar 2016): half of
+    what all would cost. A training of fewer than four epochs has fewer rungs.
+    """
+    return sorted({epochs // 4, epochs // 2} - {0})
 
 
 def with_seeds(configurations: Sequence[Trial], seeds: int) -> list[Trial]:

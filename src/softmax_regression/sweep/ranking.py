@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,25 @@ def rank(trained: Sequence[Trained], examples: int) -> list[Ranked]:
     by_changes: dict[str, list[Trained]] = {}
     for one in sorted(trained, key=lambda one: one.trial.params.train.seed):
         by_changes.setdefault(repr(one.trial.changes), []).append(one)
-    ranked = [_over_seeds(seeds, examples) for seeds in by_changes.values()]
-    return sorted(ranked, key=lambda one: (one.failure is not None, -one.accuracy, one.loss))
+    return in_order(_over_seeds(seeds, examples) for seeds in by_changes.values())
+
+
+def in_order(configurations: Iterable[Ranked]) -> list[Ranked]:
+    """Return the highest accuracy first, of equal ones the lowest loss; failed ones last."""
+    return sorted(configurations, key=lambda one: (one.failure is not None, -one.accuracy, one.loss))
+
+
+def best_figures(best: Ranked, too_high: float) -> dict[str, float]:
+    """Return the metrics of a sweep's run: what is known of its first configuration, `too_high` its optimism."""
+    figures = {
+        "accuracy": best.accuracy,
+        "accuracy_low": best.interval.low,
+        "accuracy_high": best.interval.high,
+        "accuracy_sd": best.deviation,
+        "optimism": too_high,
+        "loss": best.loss,
+    }
+    return {f"validation_best/{name}": value for name, value in figures.items() if not math.isnan(value)}
 
 
 def accuracy_interval(accuracies: Sequence[float], size: int, examples: int) -> Interval:
@@ -93,10 +110,10 @@ def accuracy_interval(accuracies: Sequence[float], size: int, examples: int) -> 
     return Interval(max(0.0, low), min(1.0, high))
 
 
-def summary(ranking: Sequence[Ranked], too_high: float) -> list[str]:
+def summary(ranking: Sequence[Ranked], too_high: float, more_seeds: str = "add --seeds 8") -> list[str]:
     """Return lines: the best few as a table, and how far the first one's figures can be trusted.
 
-    `too_high` is the optimism of its accuracy, see `optimism`.
+    `too_high` is the optimism of its accuracy, see `optimism`; `more_seeds` says how to get them.
     """
     varying = [key for key in ranking[0].changes if len({repr(one.changes[key]) for one in ranking}) > 1]
     names = [key.rpartition(".")[2] for key in varying]
@@ -123,7 +140,7 @@ def summary(ranking: Sequence[Ranked], too_high: float) -> list[str]:
             f"{best.accuracy - too_high:.4f} on new images"
         )
     if seeds == 1:
-        return [*lines, "  seed noise: unknown with one seed, and in none of these figures; add --seeds 8"]
+        return [*lines, f"  seed noise: unknown with one seed, and in none of these figures; {more_seeds}"]
     by_images = math.sqrt(best.accuracy * (1 - best.accuracy) / images)
     lines.append(
         f"  seed noise: sd {100 * best.deviation:.2f} points over {seeds} seeds; "

@@ -11,7 +11,7 @@ understate how much they differ, to a fifth and less of their standard deviation
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,11 +38,13 @@ class ReplicaOutcome:
     """One configuration's training: the rows of its history, its weights after some epochs, and its final arrays.
 
     `failure` is None, or says in one line where the loss ceased to be finite; then the history ends before that epoch,
-    and there are no arrays. `answers` (N,) bool: which held-out examples are right after the last epoch.
+    and there are no arrays. Nor are there where `pruned` says after which epoch it made room for better ones. `answers`
+    (N,) bool: which held-out examples are right after the last epoch.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     failure: str | None = None
+    pruned: str | None = None
     tensors: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict)
     snapshots: dict[int, npt.NDArray[np.floating]] = field(default_factory=dict)
     answers: npt.NDArray[np.bool_] | None = None
@@ -67,6 +69,16 @@ class StackedSGD:
     def each(self, values: Sequence[Any]) -> Tensor:
         """Return a value for each replica, (R,), or several such rows, as `step` takes them."""
         return torch.tensor(values, dtype=torch.float64, device=self.parameters[0].device)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these replicas alone, in the very tensors of the model."""
+        for p in self.parameters:
+            p.data, p.grad = p.data[rows], None
+        self.velocities = [None if velocity is None else velocity[rows] for velocity in self.velocities]
+        self.lr = self.lr[rows]
+        self.momentum, self.weight_decay = (
+            c[rows] if isinstance(c, Tensor) else c for c in (self.momentum, self.weight_decay)
+        )
 
     def step(self, *, batch_size: int) -> None:
         """Update the parameters by their gradients, those of the summed loss, at the learning rates `lr` (R,)."""
@@ -133,6 +145,13 @@ class Stack:
                 outcome.answers = answers
         self._keep_snapshots(epoch + 1)
 
+    def drop_pruned(self) -> None:
+        """Go on without the replicas that have been pruned or have failed; nothing changes for the others."""
+        rows = [row for row, one in enumerate(self.outcomes) if not (one.pruned or one.failure)]
+        self.outcomes = [self.outcomes[row] for row in rows]
+        self.optimizers = tuple(self.optimizers[row] for row in rows)
+        self.sgd.keep(rows)
+
     def keep_tensors(self) -> None:
         """Give the outcomes that have not failed their final arrays."""
         for name, tensor in self.exact.tensors().items():
@@ -157,6 +176,15 @@ def _add(sums: RunningSums, losses: Tensor, correct: Tensor) -> Tensor:
     return losses.isfinite().all(1)
 
 
+def _prune(outcomes: Sequence[ReplicaOutcome], epoch: int, epochs: int) -> None:
+    """Mark the worse half of those that are still trained, by validation accuracy, of equal ones by loss."""
+    going_on = [one for one in outcomes if not (one.failure or one.pruned)]
+    ranked = sorted(going_on, key=lambda one: (-one.epochs[-1].held_out_accuracy, one.epochs[-1].held_out_loss))
+    for place, one in enumerate(ranked[math.ceil(len(ranked) / 2) :], math.ceil(len(ranked) / 2) + 1):
+        accuracy = one.epochs[-1].held_out_accuracy
+        one.pruned = f"pruned after epoch {epoch} of {epochs}: accuracy {accuracy:.4f}, place {place} of {len(ranked)}"
+
+
 def fit_together(
     training: Examples,
     held_out: Examples,
@@ -167,13 +195,15 @@ def fit_together(
     optimizers: Sequence[OptimizerParams],
     settings: TrainParams,
     on_epoch: Callable[[Sequence[ReplicaOutcome]], None],
+    rungs: Collection[int] = (),
 ) -> list[ReplicaOutcome]:
     """Train one model for each pair of `models` and `optimizers`, all at once; return their outcomes, in order.
 
     All are of the exact implementation and alike in bias and Nesterov's variant, as those of `plan.passes` are. Each
     one's arrays, snapshots and history are, bit for bit, those that `lightning.fit` gives it alone. A replica whose
     loss is no longer finite is marked and does not disturb the others. `on_epoch` is called with the outcomes after
-    each epoch. Raises RuntimeError when there is no GPU where one is asked for.
+    each epoch. After the epochs in `rungs` the better half goes on, and the rest is marked as pruned. Raises
+    RuntimeError when there is no GPU where one is asked for.
 
     On the CPU each thread has a stack of its own, so threads meet once an epoch. Threads inside torch's operations
     meet several thousand times an epoch, and on a busy machine wait for each other most of the time.
@@ -197,6 +227,11 @@ def fit_together(
             for _ in pool.map(lambda stack, epoch=epoch: stack.run_epoch(epoch, blocks), stacks):
                 pass
             on_epoch(outcomes)
+            if epoch + 1 in rungs:
+                _prune(outcomes, epoch + 1, settings.epochs)
+                for stack in stacks:
+                    stack.drop_pruned()
+                stacks = [stack for stack in stacks if stack.outcomes]
             if all(outcome.failure for outcome in outcomes):
                 break
     for stack in stacks:

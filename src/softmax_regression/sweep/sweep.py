@@ -22,7 +22,7 @@ from softmax_regression.statistics.optimism import optimism
 from softmax_regression.sweep import plan
 from softmax_regression.sweep.passes import Trained, record, train_passes
 from softmax_regression.sweep.plan import Trial
-from softmax_regression.sweep.ranking import rank, summary, write_answers, write_table
+from softmax_regression.sweep.ranking import best_figures, rank, summary, write_answers, write_table
 from softmax_regression.tracking.run_store import RunStore
 
 NOT_IN_PATCH = ("data.validation_size", "train.seed")  # how the choice was made, not what was chosen
@@ -71,17 +71,7 @@ def run_sweep(root: Path, configurations: Sequence[Trial], seeds: int, output: P
         write_atomically(output / "best.yaml", best_yaml(best.changes))
         parent.log_file(output / "answers.npz")
         parent.log_file(output / "best.yaml")
-        figures = {
-            "accuracy": best.accuracy,
-            "accuracy_low": best.interval.low,
-            "accuracy_high": best.interval.high,
-            "accuracy_sd": best.deviation,
-            "optimism": too_high,
-            "loss": best.loss,
-        }
-        parent.log_metrics(
-            {f"validation_best/{name}": value for name, value in figures.items() if not math.isnan(value)}
-        )
+        parent.log_metrics(best_figures(best, too_high))
     lines = [
         *summary(ranking, too_high),
         f"table, answers and patch: {output}",

@@ -15,6 +15,8 @@ from softmax_regression.tracking.connection import StoreUnavailableError, impati
 from softmax_regression.tracking.record import ERROR
 
 Finish: TypeAlias = Callable[[str, str, int], None]  # takes the run's id, its key, its end in ms since 1970
+LOAD_AFTER, LOAD_EVERY = 20.0, 10.0  # seconds until the machine is first measured, between two records: from 30 s on
+LOAD_PATIENCE = 4.0  # seconds that the end of a run waits for a record on its way to a server that does not answer
 _TEXTS = frozenset({".csv", ".diff", ".html", ".json", ".lock", ".md", ".patch", ".svg", ".toml", ".txt", ".yaml"})
 
 
@@ -24,7 +26,7 @@ class Run:
     Then `lost` says why, in one line, and nothing more is sent until `finish` tries once again; what has not
     arrived by then can be rebuilt from the DVC outputs. As a context manager it ends the run: FINISHED, FAILED
     on an error, KILLED on Ctrl-C. Faults of the caller (ValueError, OSError) are raised as ever. Until it ends, a
-    thread gives signs of life, see processes.py.
+    thread gives signs of life, see processes.py, and another one records the machine's load, from its 30th second on.
     """
 
     def __init__(self, client: Client, run_id: str, name: str, on_finish: Finish | None, *, new: bool = False) -> None:
@@ -39,9 +41,13 @@ class Run:
         self._recorded: dict[tuple[str, int], tuple[int, float]] = {}  # see `Client.recorded`
         self._read: set[str] = set()
         self._ended = threading.Event()
-        self._pulse = threading.Thread(target=_give_signs_of_life, args=(weakref.ref(self), self._ended), daemon=True)
+        self._pulse = self._thread(Run._give_sign_of_life, processes.EVERY, processes.EVERY)
+        self._load = self._thread(Run._record_load, LOAD_AFTER, LOAD_EVERY)
+        self._measure: Callable[[], dict[str, float]] | None = None  # the machine's load
+        self._load_step = 0
         if on_finish:
             self._pulse.start()
+            self._load.start()
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics of one step; see `log_steps`."""
@@ -104,6 +110,8 @@ class Run:
         self._ended.set()
         if self._pulse.is_alive():
             self._pulse.join()  # or a sign of life could follow the end
+        if self._load.is_alive():
+            self._load.join(LOAD_PATIENCE)  # one that follows the end does no harm
         end, on_finish = time.time_ns() // 1_000_000, self._on_finish
         with impatience() if self.lost else nullcontext():
             if on_finish and status == "FINISHED":
@@ -154,14 +162,40 @@ class Run:
         self._client.log_batch(self.run_id, new, timestamp)
         self._recorded |= {(name, step): (timestamp, value) for name, step, value in new}
 
+    def _thread(self, act: Callable[["Run"], None], first: float, every: float) -> threading.Thread:
+        return threading.Thread(target=_repeat, args=(weakref.ref(self), self._ended, first, every, act), daemon=True)
 
-def _give_signs_of_life(reference: weakref.ref[Run], ended: threading.Event) -> None:
-    """Say now and then that a run is being written, until it has ended or nobody holds it any more."""
-    while not ended.wait(processes.EVERY):
+    def _give_sign_of_life(self) -> None:
+        self._client.set_tags(self.run_id, processes.sign_of_life())
+
+    def _record_load(self) -> None:
+        """Record the machine's load, of the CPU the mean since the call before; the first call begins to measure."""
+        if self._measure is None:
+            measure = self._client.measure_machine()
+            if not self._new:
+                recorded = self._client.recorded(self.run_id, [next(iter(measure()))])
+                self._load_step = max((step + 1 for _, step in recorded), default=0)
+            self._measure = measure
+            return
+        points = [(name, self._load_step, value) for name, value in self._measure().items()]
+        self._client.log_batch(self.run_id, points, time.time_ns() // 1_000_000)
+        self._load_step += 1
+
+
+def _repeat(
+    reference: weakref.ref[Run], ended: threading.Event, first: float, every: float, act: Callable[[Run], None]
+) -> None:
+    """Do something with a run that is being written after `first` seconds, then every so many.
+
+    Until it has ended, or nobody holds it any more. A store that does not take it is told again the next time.
+    """
+    wait = first
+    while not ended.wait(wait):
         run = reference()
         if run is None:
             return
         if run.lost is None:
-            with suppress(Exception):  # of the store: it is told again in a minute
-                run._client.set_tags(run.run_id, processes.sign_of_life())
+            with suppress(Exception):
+                act(run)
         del run
+        wait = every
