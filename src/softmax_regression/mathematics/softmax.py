@@ -195,7 +195,7 @@ class RunningSums:
         self.correct = self.correct + correct.sum(0)
         self.examples += len(losses)
 
-    def add_shares(self, add: Callable[[Tensor], None]) -> None:
+    def add_shares(self, add: Callable[[Tensor], object]) -> None:
         """Add the sums of other shares of the examples; `add` adds theirs to a tensor (3,) int64, in place."""
         add(sums := torch.stack([self.loss, self.correct, torch.full_like(self.loss, self.examples)]))
         self.loss, self.correct = sums[:2]
