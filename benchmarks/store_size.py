@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
@@ -106,9 +106,10 @@ def on_a_server(size: int) -> Iterator[tuple[Path, str]]:
     """Yield a project with so many runs on an `mlflow server`, and its URI."""
     from torture.stores import mlflow_server
 
-    with tempfile.TemporaryDirectory() as folder:
-        with mlflow_server(Path(sys.executable).parent, Path(folder) / "server") as server:
-            yield _filled(Path(folder) / "project", server.uri, server.database, size), server.uri
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(mlflow_server(Path(sys.executable).parent, folder / "server"))
+        yield _filled(folder / "project", server.uri, server.database, size), server.uri
 
 
 def _filled(root: Path, uri: str, database: str, size: int) -> Path:
@@ -133,6 +134,9 @@ def _opened(root: Path, uri: str) -> RunStore:
         return RunStore.open(root)
 
 
-def _environment(uri: str) -> mock._patch_dict:
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
-    return mock.patch.dict(os.environ, settings | ({"MLFLOW_TRACKING_URI": uri} if uri else {}), clear=True)
+@contextmanager
+def _environment(uri: str) -> Iterator[None]:
+    """Let a server be the store, or the project's own file where `uri` is empty."""
+    with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": uri}):
+        os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
+        yield

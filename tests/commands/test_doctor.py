@@ -105,6 +105,16 @@ def test_a_torn_lock_file_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "git checkout dvc.lock" in line_of(root, "data")
 
 
+def test_outputs_that_are_not_there_are_pulled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fresh clone others may have pushed them; where some are there, they are made again."""
+    monkeypatch.undo()
+    write_training(root / "artifacts/train")
+    write_lock(root)
+    assert "`dvc repro` (`dvc status` says why)" in str(*module._dvc(root))
+    shutil.rmtree(root / "artifacts")
+    assert "fix it: `dvc pull`, or `dvc repro`" in str(*module._dvc(root))
+
+
 def test_another_python_on_the_path_is_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stages run the PATH's python; one of another environment is named, with the way out."""
     shim = root / "python"

@@ -260,7 +260,7 @@ def test_a_verdict_that_is_worn_out_is_a_warning(crowned: Project) -> None:
     """p is above 0.05 / 3: with two pairs that were judged on these images before, it does not hold."""
     data = {"test-images": load(crowned.root / FOLDER, DATA).report["files"]["test-images"]["sha256"]}
     for other in ("b", "c"):
-        crowned.store.count_comparison(data, ["a", other])
+        crowned.store.count_comparisons(data, [["a", other]])
     said = promote(crowned.root, BETTER).splitlines()
     assert said[-1].startswith("warning: corrected for the 3 comparisons that these test images have served, the")
     assert said[-1].endswith("; measure on new images")
@@ -326,13 +326,13 @@ def test_a_promotion_that_is_cut_off_leaves_the_champion(
 def test_a_champion_that_changes_meanwhile_is_not_overrun(crowned: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was judged against a champion does not replace another one."""
     third = crowned.registry.register(log_model(crowned.root, crowned.store, ALIKE), {})
-    judged = RunStore.count_comparison
+    judged = RunStore.count_comparisons
 
     def meanwhile(store: RunStore, *arguments: object) -> int:
         Registry(store, NAME).crown(third)
         return judged(store, *arguments)  # type: ignore[arg-type]  # passed on as they are
 
-    monkeypatch.setattr(RunStore, "count_comparison", meanwhile)
+    monkeypatch.setattr(RunStore, "count_comparisons", meanwhile)
     with pytest.raises(ValueError, match="another run has become the champion meanwhile; start again"):
         promote(crowned.root, BETTER)
     assert crowned.champion() == third

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import shlex
 from collections.abc import Callable
@@ -136,6 +137,7 @@ def test_a_run_is_described(root: Path) -> None:
     assert facts["DVC experiment"] == "wavy-cats"
     assert facts["data"] == "test-images d1, train-images d1"
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC, \d+ s", facts["started"])
+    assert facts["by"] == getpass.getuser()
     assert "test_accuracy 0.9600, " in facts["metrics"]
     assert {"reproduced", "repetition of", "restored", "machine"}.isdisjoint(facts)
     assert text.endswith("The commit that it came of is not known.")

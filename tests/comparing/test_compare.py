@@ -100,19 +100,19 @@ def test_six_common_seeds_give_a_verdict(six: Comparison) -> None:
 
 def test_pairs_with_a_verdict_are_counted(six_root: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """How often test examples were judged on is noted; a pair with too few seeds, or a store that is shut, is not."""
-    counted: list[tuple[object, list[str]]] = []
-    monkeypatch.setattr(RunStore, "count_comparison", lambda _, data, pair: counted.append((data, pair)))
+    counted: list[tuple[object, list[list[str]]]] = []
+    monkeypatch.setattr(RunStore, "count_comparisons", lambda _, data, pairs: counted.append((data, pairs)))
     compare(RunStore.open(root), root, [RATE_01, RATE_05])
     assert counted == []
     found = compare(RunStore.open(six_root), six_root, [RATE_01, RATE_05])
     assert counted == [
-        (found.runs[0].experiment.data, [one.experiment.configuration for one in found.configurations]),
+        (found.runs[0].experiment.data, [[one.experiment.configuration for one in found.configurations]]),
     ]
 
     def shut(*_: object) -> None:
         raise RuntimeError("read only")
 
-    monkeypatch.setattr(RunStore, "count_comparison", shut)
+    monkeypatch.setattr(RunStore, "count_comparisons", shut)
     assert compare(RunStore.open(six_root), six_root, [RATE_01, RATE_05]).configuration_tests[0].wins == (0, 6)
 
 
@@ -272,7 +272,7 @@ def test_best_says_how_it_was_chosen(store: RunStore, root: Path) -> None:
     """The sentence of the choice is part of the comparison."""
     found = compare(store, root, [RATE_01, "best"])
     assert found.runs[1].record.name == RATE_09
-    assert found.notes[0].startswith(f"best is {RATE_09}: of 5 configurations on small, none of which held validation")
+    assert found.notes[0].startswith(f"best is {RATE_09}: of the configurations on small, none of which held valid")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,12 +19,14 @@ from filled_project import (
     add_run,
     filled_project,
 )
+from many_runs import SEEDS, counted
 from scratch_project import ROOT, commit, git, write_lock
 
 from softmax_regression.lineage.naming import find_record, resolve, resolve_all, state_named
 from softmax_regression.lineage.states import State, at
 from softmax_regression.params import load_params
-from softmax_regression.tracking.record import RunRecord
+from softmax_regression.tracking.client import View
+from softmax_regression.tracking.record import LIVE, RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
 SEED_1, SEED_2 = RATE_01.replace("s0", "s1"), RATE_01.replace("s0", "s2")
@@ -244,10 +247,27 @@ def test_best_is_sought_on_the_data_of_the_other_runs(store: RunStore, root: Pat
         resolve_all(store, root, [OTHER_DATA, "best"])
 
 
+class Records(RunStore):
+    """A store of these runs; a condition finds those of which its value is part, as LIKE may find too many."""
+
+    def __init__(self, *records: RunRecord) -> None:
+        self.records = records
+        self.asked: list[str] = []
+
+    def runs(self, condition: str = "", view: View = "active") -> list[RunRecord]:
+        """Return the runs that may meet the condition."""
+        self.asked.append(condition)
+        value = condition.partition("'")[2].rstrip("%'")
+        return [run for run in self.records if re.search(value.replace("_", "."), str([vars(run)]))]
+
+    def family(self, run: RunRecord) -> list[RunRecord]:
+        """Return all runs."""
+        return list(self.records)
+
+
 FIRST = record("aaaa1111", "digits lr0.1", experiment_key="feed01", experiment_config="c1", experiment_live="false")
 SECOND = record("aaaa2222", "digits lr0.1 #2", experiment_key="feed01", experiment_config="c1", experiment_live="true")
 OTHER = record("bbbb3333", "digits lr0.5", experiment_key="beef02", experiment_config="c2", dvc_exp_name="wavy-cats")
-RUNS = [FIRST, SECOND, OTHER]
 
 
 @pytest.mark.parametrize(
@@ -266,15 +286,17 @@ RUNS = [FIRST, SECOND, OTHER]
     ],
 )
 def test_a_run_is_found_by_each_of_its_names(ref: str, expected: RunRecord | None) -> None:
-    """Ids, beginnings of ids and keys, names and DVC's names lead to the run."""
-    assert find_record(RUNS, ref) is expected
+    """Ids, beginnings of ids and keys, names and DVC's names lead to the run, each by one query."""
+    store = Records(FIRST, SECOND, OTHER)
+    assert find_record(store, ref) is expected
+    assert len(store.asked) <= 5
 
 
 def test_a_beginning_of_several_lists_the_candidates() -> None:
     """What names runs of two configurations is refused with both runs."""
     other = record("aaaa3333", "other", experiment_config="c3", experiment_live="true")
     with pytest.raises(ValueError, match=r"'aaaa' names 2 runs.*aaaa2222, live.*aaaa3333, live"):
-        find_record([SECOND, other], "aaaa")
+        find_record(Records(SECOND, other), "aaaa")
 
 
 def test_a_repetition_by_other_code_is_no_other_experiment() -> None:
@@ -283,15 +305,43 @@ def test_a_repetition_by_other_code_is_no_other_experiment() -> None:
     first = record("aaaa1111", "digits", experiment_config="c1", experiment_live="true", **same)
     again = record("bbbb2222", "digits", experiment_config="c2", experiment_live="false", **same)
     for ref in ("digits", "feed01", "wavy-cats"):
-        assert find_record([again, first], ref) is first
-    assert find_record([again, first], "bbbb2222") is again
+        assert find_record(Records(again, first), ref) is first
+    assert find_record(Records(again, first), "bbbb2222") is again
+
+
+ODD = ["it's", 'a"b', """x'y"z""", "50% off", "50 of off", "a_b", "a\\b", "`c` -- d; e", "(x) AND y", "\u00fc\u4e2d"]
+
+
+def test_a_name_is_text_to_the_store(copy: tuple[RunStore, Path]) -> None:
+    """Quotes, wildcards and words of its query language find the run of that name, and no other."""
+    store, _ = copy
+    ids = {name: store.create_run(name, {}) for name in ODD}
+    for name, run_id in ids.items():
+        found = find_record(store, name)
+        assert found is not None, name
+        assert found.run_id == run_id
+    for ref in ("%", "a%", "____", "%%%%", "' OR '1'='1", "A_B"):
+        assert find_record(store, ref) is None
+
+
+def test_a_word_is_looked_up_without_fetching_all(many: tuple[RunStore, RunStore]) -> None:
+    """Among 100 runs and 1,000 the same ones are fetched: those of the configuration; for a wrong word, a page."""
+    fetched = []
+    for store in many:
+        run = store.newest(f"tags.`{LIVE}` = 'true' AND params.`train.seed` = '3'")[0]
+        with counted(store) as pages:
+            for ref in (run.name, run.run_id, run.run_id[:8], run.key, run.key[:8]):
+                assert find_record(store, ref) == run
+            assert find_record(store, "nobody") is None
+        fetched.append((len(pages), sum(pages) <= 10 * 2 * SEEDS))
+    assert fetched[0] == fetched[1] == (fetched[0][0], True)
 
 
 def test_a_run_of_version_0_1_is_named_like_any_other(copy: tuple[RunStore, Path]) -> None:
     """Its key, which contains its code, its id and its name lead to it; so do outputs that it left."""
     store, root = copy
     key = add_old_run(store, range(30), train__seed=7)
-    run = next(run for run in store.settled_runs() if run.key == key)
+    run = next(run for run in store.settled(store.runs()) if run.key == key)
     assert run.name == "small lr0.1 b10 e3 s7"
     for ref in (run.name, run.run_id, run.run_id[:8], key, key[:6]):
         assert resolve(store, root, ref).record == run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,10 +24,13 @@ from softmax_regression.lineage.restore import RESTORE_LOCK
 from softmax_regression.lineage.sync import NOTHING_TO_DO, lacking, sync
 from softmax_regression.tracking import processes, stage_logs
 from softmax_regression.tracking.database import exclusive
-from softmax_regression.tracking.record import CONFIGURATION
+from softmax_regression.tracking.record import CONFIGURATION, DELETED, LIVE, REPRODUCES, SETTLING, RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # MLflow's own
+
+
+NOTHING = f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"
 
 
 def write_late_stages(root: Path, shown: str = "six images") -> None:
@@ -200,16 +205,66 @@ def test_a_repetition_takes_the_place_of_a_deleted_run(project: Path) -> None:
     stage_logs.log_training(again, project / "artifacts/train")
     again.finish(key=first.key)
     store.mlflow.delete_run(first.run_id)
-    assert [run.live for run in store.settled_runs()] == [True]
+    assert [run.live for run in store.settled(store.runs())] == [True]
     lines = list(sync(project))
     assert lines[0].endswith("added artifacts/evaluate, artifacts/predict")
     assert lines[1:] == [f"again #2 ({again.run_id[:8]}): live again"]
     assert store.existing(again.run_id).live
     store.mlflow.restore_run(first.run_id)
-    assert [run.run_id for run in store.settled_runs() if run.live] == [first.run_id]
+    assert [run.run_id for run in store.settled(store.runs()) if run.live] == [first.run_id]
     assert list(sync(project)) == [f"again #2 ({again.run_id[:8]}): no longer live"]
     assert store.existing(first.run_id).tags["experiment.reproduced"].startswith("1 time, last on 20")
     assert list(sync(project)) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
+
+
+def repeated(project: Path) -> tuple[RunStore, RunRecord, RunRecord]:
+    """Return a store with two complete runs of an experiment that DVC does not know any more; the first is live."""
+    list(sync(project))
+    store = RunStore.open(project)
+    (first,) = store.runs()
+    again = store.start_run("again", first.config_key, {}, {CONFIGURATION: first.configuration})
+    stage_logs.log_training(again, project / "artifacts/train")
+    for output in ("evaluate", "predict"):
+        stage_logs.log_output(again, project / "artifacts" / output)
+    again.finish(key=first.key)
+    (project / "dvc.lock").unlink()
+    commit(project)
+    return store, first, store.existing(again.run_id)
+
+
+def test_a_run_restored_long_after_it_was_deleted_is_settled_too(project: Path) -> None:
+    """Though neither DVC knows the experiment nor MLflow lists a deleted run: those that stayed remember it."""
+    store, first, again = repeated(project)
+    store.mlflow.delete_run(first.run_id)
+    lines = list(sync(project))
+    assert lines == [f"{again.name} ({again.run_id[:8]}): live again"]
+    assert store.existing(again.run_id).tags[DELETED] == "1"
+    assert list(sync(project)) == [NOTHING]
+    store.mlflow.restore_run(first.run_id)
+    assert list(sync(project)) == [f"{again.name} ({again.run_id[:8]}): no longer live"]
+    assert [run.run_id for run in store.runs() if run.live] == [first.run_id]
+    assert {run.tags[DELETED] for run in store.runs() if DELETED in run.tags} == {""}
+    assert list(sync(project)) == [NOTHING]
+
+
+def test_a_run_removed_for_ever_is_missed_by_looking_at_everything(project: Path) -> None:
+    """`mlflow gc` before anybody looked leaves no trace."""
+    store, first, again = repeated(project)
+    store.mlflow.delete_run(first.run_id)
+    with closing(sqlite3.connect(project / "mlflow.db")) as connection, connection:
+        for table in ("tags", "params", "metrics", "latest_metrics", "runs"):
+            connection.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (first.run_id,))
+    assert list(sync(project)) == [NOTHING]
+    assert list(sync(project, everything=True)) == [f"{again.name} ({again.run_id[:8]}): live again"]
+    assert list(sync(project, everything=True)) == [NOTHING]
+
+
+def test_a_run_whose_process_was_killed_while_it_settled_is_settled(project: Path) -> None:
+    """It has finished and nobody has said yet which one represents the experiment."""
+    store, first, again = repeated(project)
+    store.set_tags(again.run_id, {LIVE: SETTLING, REPRODUCES: ""})
+    assert list(sync(project)) == [f"{again.name} ({again.run_id[:8]}): no longer live"]
+    assert store.existing(again.run_id).tags[REPRODUCES] == first.run_id
 
 
 def test_runs_of_an_older_version_get_the_tag_of_their_configuration(project: Path) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-POSTGRESQL = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=Path("postgres")).parent
+from servers import free_port, postgresql
+from servers import why_no_postgresql as why_no_postgresql
 
 
 class Server:
@@ -56,68 +53,14 @@ class Server:
             self._process = None
 
 
-def why_no_postgresql() -> str:
-    """Return why PostgreSQL cannot be started here, or nothing."""
-    if not (POSTGRESQL / "initdb").exists():
-        return "no PostgreSQL on this machine (Debian: apt-get install postgresql)"
-    if shutil.which("setpriv") is None:
-        return "no setpriv on this machine (util-linux), under which PostgreSQL runs"
-    return ""
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """Run PostgreSQL on the loopback interface with an empty database; yield its URI."""
-    folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    as_user = ["setpriv", "--pdeathsig", "TERM"]  # it ends where this process is killed, too
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        user = _unprivileged()
-        as_user += [f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
-        shutil.chown(folder, user)
-    data, port = folder / "data", free_port()
-    quiet = {"cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    command = [str(POSTGRESQL / "initdb"), "-D", str(data), "-U", "mlflow", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run([*as_user, *command], check=True, **quiet)  # type: ignore[call-overload]
-    settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
-    command = [str(POSTGRESQL / "postgres"), "-D", str(data), *(word for text in settings for word in ("-c", text))]
-    server = subprocess.Popen([*as_user, *command], start_new_session=True, **quiet)  # type: ignore[call-overload]
-    try:
-        for _ in range(200):
-            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), timeout=1)):
-                break
-            time.sleep(0.05)
-        time.sleep(0.5)
-        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(10)
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @contextmanager
 def mlflow_server(programs: Path, folder: Path) -> Iterator[Server]:
     """Run `mlflow server` on a PostgreSQL of its own."""
     folder.mkdir()
     with postgresql() as database:
-        server = Server(programs, folder, database)
+        server = Server(programs, folder, database.uri)
         try:
             server.start()
             yield server
         finally:
             server.stop()
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses now."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _unprivileged() -> str:
-    return "postgres" if any(user.pw_name == "postgres" for user in pwd.getpwall()) else "nobody"

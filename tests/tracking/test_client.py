@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -450,10 +451,27 @@ def test_a_model_is_asked_as_a_server_asks_it(store: RunStore, tmp_path: Path) -
 def test_comparisons_on_a_test_set_are_counted_once_each(store: RunStore, root: Path) -> None:
     """By pair, whichever comes first and whoever judges it; the training data do not matter, other test data do."""
     data = {"test-images": "1", "test-labels": "2", "train-images": "3"}
-    assert store.count_comparison(data, ["a", "b"]) == 1
-    assert RunStore.open(root).count_comparison(data | {"train-images": "4"}, ["b", "a"]) == 1
-    assert store.count_comparison(data, ["a", "c"]) == 2
-    assert store.count_comparison(data | {"test-labels": "5"}, ["a", "c"]) == 1
+    assert store.count_comparisons(data, [["a", "b"]]) == 1
+    assert RunStore.open(root).count_comparisons(data | {"train-images": "4"}, [["b", "a"]]) == 1
+    assert store.count_comparisons(data, [["a", "c"], ["a", "b"]]) == 2
+    assert store.count_comparisons(data | {"test-labels": "5"}, [["a", "c"]]) == 1
+
+
+def test_the_pairs_of_a_comparison_are_noted_in_few_calls(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """26 runs are 325 pairs: one read and four writes; again, one read. A tag of the version before counts, too."""
+    pairs = list(itertools.combinations((f"{number:016}" for number in range(26)), 2))
+    experiment, wrote = store.experiment_id, store.mlflow.set_experiment_tag
+    wrote(experiment, "compared.6b86b273.0", " ".join(pairs[0]))
+    calls: list[str] = []
+
+    def write(*arguments: str) -> None:
+        calls.append(arguments[1])
+        wrote(*arguments)
+
+    monkeypatch.setattr(store.mlflow, "set_experiment_tag", write, raising=False)
+    for _ in range(2):
+        assert store.count_comparisons({"test-images": "1"}, pairs) == 325
+    assert len(calls) == 4
 
 
 def test_no_credential_is_recorded(
@@ -591,7 +609,7 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
         assert (champion.run_id, champion.tags["t"]) == (run.run_id, "y")
         answers = store.model_answers(store.model_of(run.run_id), np.ones((1, 2, 2), np.float32))
         np.testing.assert_array_equal(answers, [[4.0, 4.0, 4.0]])
-        assert store.count_comparison({"test-images": "1"}, ["a", "b"]) == 1
+        assert store.count_comparisons({"test-images": "1"}, [["a", "b"]]) == 1
         assert not (tmp_path / "client").exists()
         assert not [path for path in (root / "mlruns").rglob("a.txt") if path.stat().st_mode & 0o077]
 

@@ -96,9 +96,14 @@ def test_an_answer_that_is_an_error_is_not_silence() -> None:
     response = requests.Response()
     response.status_code = 500
     assert "refuses a call: disk full;" in explain("http://h", requests.HTTPError("disk full\nmore", response=response))
-    response.status_code = 403
-    assert "refuses the credentials (403); check MLFLOW_TRACKING_USERNAME" in explain(
+    response.status_code = 401
+    assert "refuses the credentials (401); check MLFLOW_TRACKING_USERNAME" in explain(
         "http://h", requests.HTTPError("no", response=response)
+    )
+    response.status_code = 403
+    said = "API request failed with error code 403 != 200. Response body: 'Permission denied'"
+    assert "does not allow this (403): Permission denied; ask its admin" in explain(
+        "http://h", requests.HTTPError(said, response=response)
     )
 
 

@@ -25,6 +25,7 @@ from softmax_regression.tracking.database import (
     lock_file,
     migrate,
     relocate,
+    tune,
 )
 
 SCHEMA = """
@@ -33,8 +34,9 @@ CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
 CREATE TABLE logged_models (model_id TEXT, artifact_location TEXT);
 CREATE TABLE model_versions (version INTEGER, source TEXT, storage_location TEXT);
 CREATE TABLE metrics (value FLOAT);
+CREATE TABLE latest_metrics (value FLOAT);
 CREATE TABLE params (value TEXT);
-CREATE TABLE tags (value TEXT);
+CREATE TABLE tags (key TEXT, value TEXT);
 CREATE TABLE alembic_version (version_num TEXT);
 INSERT INTO alembic_version VALUES ('older');
 """
@@ -422,3 +424,44 @@ def test_a_link_to_a_database_stays_a_link(file: Path, tmp_path: Path) -> None:
     migrate(link, schema())
     assert link.is_symlink()
     assert set(around(file)) == {"mlflow.db", "mlflow.db.before-older"}
+
+
+def test_a_tag_is_found_by_its_value_through_an_index(file: Path) -> None:
+    """SQLite plans so; again, nothing is written; a migration works on tables without it."""
+    tune(file)
+    before = file.read_bytes()
+    tune(file)
+    assert file.read_bytes() == before
+    with closing(sqlite3.connect(file)) as connection:
+        plan = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM tags WHERE key = ? AND value = ?", ("k", "v"))
+        assert "INDEX softmax_regression_tags (key=? AND value=?)" in str(plan.fetchall())
+
+    def upgrade_without(new: Path) -> None:
+        with closing(sqlite3.connect(new)) as connection:
+            assert "softmax_regression" not in str(connection.execute("SELECT name FROM sqlite_schema").fetchall())
+        upgrade(new)
+
+    migrate(file, schema(upgrade_without))
+
+
+def test_rows_are_counted_again_when_there_are_twice_as_many_runs(file: Path) -> None:
+    """SQLite plans by these counts."""
+
+    def counted() -> str:
+        with closing(sqlite3.connect(file)) as connection:
+            return str(connection.execute("SELECT stat FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()[0])
+
+    for more, expected in (("2", "2"), ("3", "2"), ("4", "4")):
+        execute(file, f"INSERT INTO runs VALUES ('r{more}', '')")
+        tune(file)
+        assert counted() == expected
+
+
+def test_a_store_that_cannot_be_written_is_left_as_it_is(file: Path) -> None:
+    """It answers more slowly."""
+    before = file.read_bytes()
+    with closing(sqlite3.connect(file)) as holder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softmax_regression.tracking.database._BUSY", 0.0)
+        holder.execute("BEGIN EXCLUSIVE")
+        tune(file)
+    assert file.read_bytes() == before

@@ -15,21 +15,25 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from many_runs import counted
 from scratch_project import PARAMS
 
 from softmax_regression.artifacts.experiment import SEED, Experiment
 from softmax_regression.tracking import database, processes
+from softmax_regression.tracking.client import View
 from softmax_regression.tracking.record import (
     CONFIG,
     CONFIGURATION,
+    DELETED,
     KEY,
     KILLED,
     LIVE,
     REPRODUCED,
     REPRODUCES,
+    SETTLING,
     RunRecord,
 )
-from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.run_store import RunStore, standing
 
 MINUTE = 60_000  # ms
 
@@ -51,7 +55,7 @@ class Book(RunStore):
         self.before()
         return self.records.get(run_id)
 
-    def runs(self, condition: str = "") -> list[RunRecord]:
+    def runs(self, condition: str = "", view: View = "active") -> list[RunRecord]:
         """Return the records whose tag has the value that the condition names; all for any other condition."""
         self.before()
         found = re.fullmatch(r"tags\.`(.*)` = '(.*)'", condition)
@@ -266,7 +270,54 @@ def test_a_run_that_is_not_there_is_an_error() -> None:
             call("x")
 
 
+def test_a_run_that_has_just_finished_is_not_live_before_it_is_known_to_be() -> None:
+    """Killed before it settles, it leaves no second live run, and a tag that says what is to be done."""
+    book = finished(("a", "k1", 1))
+    book.add("b", "RUNNING", end=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Book, "settle", lambda *_: None)
+        book.finish("b", "k1", 2 * MINUTE)
+    assert book.live() == {"a"}
+    assert book.tag("b", LIVE) == SETTLING
+    book.settle("b")
+    assert book.tag("b", LIVE) == "false"
+
+
+def test_deleted_relatives_count_for_nothing_and_are_remembered() -> None:
+    """The first to end of those that are there says how many are not."""
+    runs = [
+        RunRecord(name, name, "FINISHED", 0, end, {}, {}, {CONFIG: "c", KEY: "k"}, deleted=end in (1, 4))
+        for name, end in (("a", 1), ("b", 2), ("c", 3), ("d", 4))
+    ]
+    tags = standing(runs)
+    assert tags.keys() == {"b", "c"}
+    assert (tags["b"][LIVE], tags["b"][DELETED], tags["c"][DELETED]) == ("true", "2", "")
+    assert standing(runs[:1]) == {}
+
+
 # From here on in a real SQLite store.
+
+
+def test_finishing_and_settling_fetch_no_other_configuration(many: tuple[RunStore, RunStore]) -> None:
+    """As many queries and runs among 1,000 as among 100; so it is for all that a stage asks the store."""
+    fetched = []
+    for store in many:
+        old = store.newest(f"tags.`{LIVE}` = 'true' AND params.`train.seed` = '3'")[0]
+        with counted(store) as pages:
+            run = store.start_run("new", "new", {}, {CONFIGURATION: old.configuration})
+            store.end_dead_runs()
+            run.finish(key="new")
+            store.settle(old.run_id)
+            assert store.find(old.key) == old
+            assert list(store.stale([old])) == []
+        fetched.append(pages)
+        store.mlflow.delete_run(run.run_id)
+        with counted(store) as pages:
+            ((record, tags),) = store.stale()
+        assert tags == {DELETED: "1"}
+        assert record.configuration == old.configuration
+        fetched[-1] += pages
+    assert fetched[0] == fetched[1]
 
 
 def test_attempts_are_numbered_and_the_first_stays_live(store: RunStore) -> None:
@@ -302,7 +353,7 @@ def test_a_run_of_an_older_version_has_the_configuration_of_its_file(store: RunS
             run.log_text(text, "experiment.json")
         run.finish(key=name)
     expected = {"old": experiment.configuration, "tagged": "its own", "without": "", "damaged": ""}
-    assert {run.name: run.configuration for run in store.settled_runs()} == expected
+    assert {run.name: run.configuration for run in store.settled(store.runs())} == expected
     assert {run.name: run.configuration for run in store.runs()} == expected | {"old": ""}
 
 

@@ -19,7 +19,7 @@ from softmax_regression.lineage.sync import lacking
 from softmax_regression.params import load_params
 from softmax_regression.tracking import processes
 from softmax_regression.tracking.database import DATABASE
-from softmax_regression.tracking.run_store import RunStore, unsettled
+from softmax_regression.tracking.run_store import RunStore
 
 SYNC = "`softmax-regression sync`"
 
@@ -88,7 +88,9 @@ def _dvc(root: Path) -> Iterator[Finding]:
     elif states.workspace(root).stages and _says(*dvc, "status", "--json", root=root) == "{}":
         yield Finding("DVC", f"version {version}; the outputs are those of this code, these params and data")
     else:
-        fix = "`dvc repro` (`dvc status` says why)"
+        outputs = states.workspace(root).outputs
+        absent = outputs and not any((root / path).exists() for path in outputs)  # as in a fresh clone
+        fix = "`dvc pull`, or `dvc repro`" if absent else "`dvc repro` (`dvc status` says why)"
         yield Finding("DVC", f"version {version}; the outputs are not up to date", fix)
 
 
@@ -128,8 +130,8 @@ def _runs(root: Path) -> Iterator[Finding]:
         yield Finding("store", f"there is no {DATABASE} yet{outputs}", fix)
         return
     store = RunStore.open(root)
-    records = store.runs()
-    yield Finding("store", f"{store.uri} holds {len(records)} runs; to see them: {store.ui_command()}")
+    holds = "holds runs" if store.newest() else "holds no run yet"
+    yield Finding("store", f"{store.uri} {holds}; to see them: {store.ui_command()}")
     for line in store.end_dead_runs():
         yield Finding("dead run", line)
     for run in store.running():
@@ -137,8 +139,7 @@ def _runs(root: Path) -> Iterator[Finding]:
             silent = max(0, time.time() - store.last_seen(run) / 1000)
             where = "on another machine or in another container"
             yield Finding("running", f"{run.name}, {where}, gave a sign of life {silent:.0f} s ago")
-    if unsettled(records):
-        yield Finding("live runs", "a run was deleted or restored, so another represents its experiment", SYNC)
+    found = []
     for state in states.all_states(root):
         what = f"runs of {state.name}"
         try:
@@ -147,9 +148,12 @@ def _runs(root: Path) -> Iterator[Finding]:
             fix = "`dvc pull`, or `dvc repro`" if state.name == states.WORKSPACE else ""  # a commit's were never here
             yield Finding(what, f"none is known: {error}", fix)
             continue
+        found += [record] if record else []
         if missing:
             has = f"its run {record.name} lacks {', '.join(missing)}" if record else "it has no run"
             yield Finding(what, has, f"{SYNC[:-1]} {shlex.quote(state.name)}`")
+    if next(store.stale(found), None):
+        yield Finding("live runs", "a run was deleted or restored, so another represents its experiment", SYNC)
 
 
 def _says(*command: str, root: Path) -> str:

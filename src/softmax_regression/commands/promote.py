@@ -139,7 +139,7 @@ def _judge(store: RunStore, root: Path, holder: RunRecord, record: RunRecord) ->
             f"that a verdict takes; {more} 32` trains them"
         )
     pair = [run.experiment.configuration for run in found.runs]
-    count = store.count_comparison(found.runs[1].experiment.data, pair)
+    count = store.count_comparisons(found.runs[1].experiment.data, [pair])
     low, high = (100 * end for end in judged.interval)
     figures = (
         f"ahead with {test.wins[1]} of {len(test.seeds)} seeds, typically by {100 * typical:+.2f} points (median; 95% "

@@ -81,6 +81,7 @@ def _facts(record: RunRecord, experiment: Experiment | None) -> dict[str, str]:
         "restored": restored.get(tags.get(RESTORED, ""), ""),
         "DVC experiment": f"{record.dvc_experiment} {tags.get(DVC_ALSO, '')}".strip(),
         "started": f"{datetime.fromtimestamp(record.start_time / 1000, UTC):%Y-%m-%d %H:%M} UTC{seconds}",
+        "by": tags.get("mlflow.user", ""),
         "commit": f"{tags.get('git.commit')}{' and code.diff' if tags.get('git.dirty') == 'true' else ''}",
         "data": ", ".join(f"{part} {digest[:12]}" for part, digest in data.items()),
         "machine": ", ".join(machine),

@@ -157,11 +157,12 @@ def _measured(store: RunStore, root: Path, record: RunRecord) -> str:
 
 def _configurations(store: RunStore, runs: Sequence[ComparedRun], files: RunFiles) -> tuple[Configuration, ...]:
     """Gather the seeds of the runs' configurations; a compared run counts for its own seed."""
-    live = [record for record in store.settled_runs() if record.live]
-    groups = by_configuration([*(run.record for run in runs), *live])
     compared: dict[str, list[ComparedRun]] = {}
     for run in runs:
         compared.setdefault(run.experiment.configuration, []).append(run)
+    families = [store.family(members[0].record) for members in compared.values()]
+    live = [record for family in families for record in family if record.live]
+    groups = by_configuration([*(run.record for run in runs), *live])
     hinted = hints([name_without_seed(members[0].record) for members in compared.values()])
     return tuple(
         _configuration(members, hint, next(group for group in groups if members[0].record in group), files)
@@ -201,7 +202,7 @@ def _count(
 ) -> None:
     """Note which pairs were judged on these test examples: the more there are, the less a verdict on them is worth."""
     keys = {found.name: found.experiment.configuration for found in configurations}
+    judged = [[keys[name] for name in test.names] for test in tests if test.these.p_value is not None]
     with suppress(RuntimeError):  # a store that cannot be written is no reason not to answer
-        for test in tests:
-            if test.these.p_value is not None:
-                store.count_comparison(runs[0].experiment.data, [keys[name] for name in test.names])
+        if judged:
+            store.count_comparisons(runs[0].experiment.data, judged)

@@ -4,11 +4,13 @@ By validation accuracy where a data set has any: the test set is measured, never
 """
 
 import difflib
+import functools
+import itertools
 import math
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +18,8 @@ from softmax_regression.comparing.comparison import seed_ranges
 from softmax_regression.lineage.best import VALIDATION_ACCURACY
 from softmax_regression.statistics.intervals import Interval
 from softmax_regression.tables import WIDTH, text_table
-from softmax_regression.tracking.configurations import by_configuration, name_without_seed, seed_of
-from softmax_regression.tracking.record import RunRecord
-from softmax_regression.tracking.run_store import RunStore
+from softmax_regression.tracking.configurations import Seeds, data_sets, mean, name_without_seed, ranked, seed_of
+from softmax_regression.tracking.run_store import FINISHED, RunStore
 
 TEST_ACCURACY = "final/test_accuracy"
 _SMALL_IS_GOOD = re.compile(r"(^|_)(loss|ece|error)($|_)")
@@ -27,6 +28,8 @@ _NOISE = (
     "seeds). Differences that lie inside them are noise until shown otherwise: `softmax-regression compare` tests two "
     "runs on the same images, and their seeds."
 )
+_LEFT_OUT = "Configurations without the figure are left out: --metric NAME ranks by another one."
+_KNOWN = 100  # of so many runs, the newest, the metrics are offered where nobody has the one that was asked for
 _FLATTERED = (
     "Choosing the top row by its test figure flatters it: choose by validation (data.validation_size), and take the "
     "test figure of what was chosen."
@@ -51,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The configurations on one data set that have `metric`, the best first; `unranked` is the number of the others.
+    """The best configurations on one data set by `metric`, the best first; `more` have it, too, where that is true.
 
     `reason` says why this metric, where nobody asked for it.
     """
@@ -60,37 +63,34 @@ class Ranking:
     reason: str
     ascending: bool
     rows: list[Row]
-    unranked: int
+    more: bool
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The ranking of each data set, of which the `top` rows are shown."""
+    """The ranking of each data set."""
 
     rankings: dict[str, Ranking]
-    top: int
 
 
 def leaderboard(store: RunStore, metric: str | None = None, *, top: int) -> Leaderboard:
-    """Rank the configurations of the live runs by the mean of `metric` over their seeds, each data set by itself.
+    """Rank the `top` configurations of the live runs by the mean of `metric` over their seeds, by data set.
 
     Where `metric` is None it is the validation accuracy, for a data set of which no run has that, the test accuracy.
-    Losses and errors rank from the smallest, all else from the largest, NaN last. Raises ValueError for a metric that
-    no live run has, with the nearest names, for a `top` below 1, and where no run has finished yet.
+    Losses and errors rank from the smallest, all else from the largest, NaN last. What it costs: see `ranked`. Raises
+    ValueError for a metric that no live run has, with the nearest names, for a `top` below 1, and where no run has
+    finished yet.
     """
-    live = [record for record in store.settled_runs() if record.live]
     if top < 1:
         raise ValueError(f"a leaderboard shows 1 row or more, found top = {top}")
-    if not live:
+    data = data_sets(store)
+    if not data:
         raise ValueError("the store holds no finished run yet; `dvc repro` makes one")
-    by_data: dict[str, list[RunRecord]] = {}
-    for record in live:
-        by_data.setdefault(record.params.get("data.name", "?"), []).append(record)
-    rankings = {data: _ranking(by_data[data], data, metric) for data in sorted(by_data)}
+    rankings = {name: _ranking(store, name, metric, top) for name in data}
     if not any(ranking.rows for ranking in rankings.values()):
         metric = metric or TEST_ACCURACY
-        raise ValueError(f"no live run has the metric {metric!r}; {_nearest(metric, live)}")
-    return Leaderboard({data: ranking for data, ranking in rankings.items() if ranking.rows or ranking.unranked}, top)
+        raise ValueError(f"no live run has the metric {metric!r}; {_nearest(store, metric)}")
+    return Leaderboard(rankings)
 
 
 def leaderboard_text(board: Leaderboard) -> str:
@@ -99,36 +99,28 @@ def leaderboard_text(board: Leaderboard) -> str:
     for data, ranking in board.rankings.items():
         order = "smallest first" if ranking.ascending else "largest first"
         number = len(ranking.rows)
-        shown = f"{board.top} of {number}" if board.top < number else f"{number}"
-        heading = f"{ranking.metric} on {data}{ranking.reason}, {order}: {shown} {_configurations(number)}"
-        lines += textwrap.wrap(heading, WIDTH)
-        lines += _table(ranking.rows[: board.top]) if number else []
-        if ranking.unranked:
-            more = f"{ranking.unranked} {'more ' if number else ''}{_configurations(ranking.unranked)} without"
-            lines += [f"{more} {ranking.metric}: --metric NAME ranks by another figure"]
+        shown = f"{'the best ' if ranking.more else ''}{number} configuration{'s' if number != 1 else ''}"
+        lines += textwrap.wrap(f"{ranking.metric} on {data}{ranking.reason}, {order}: {shown}", WIDTH)
+        lines += _table(ranking.rows) if number else []
         lines += [""]
-    said = [_NOISE] + [_FLATTERED] * any("test" in one.metric for one in board.rankings.values())
+    said = [_NOISE, _LEFT_OUT] + [_FLATTERED] * any("test" in one.metric for one in board.rankings.values())
     lines += [line for words in said for line in textwrap.wrap(words, WIDTH, break_on_hyphens=False)]
     return "\n".join(lines) + "\n"
 
 
-def _ranking(live: Sequence[RunRecord], data: str, metric: str | None) -> Ranking:
-    reason = ""
+def _ranking(store: RunStore, data: str, metric: str | None, top: int) -> Ranking:
     if metric is None:
-        validated = any(VALIDATION_ACCURACY in record.metrics for record in live)
-        metric = VALIDATION_ACCURACY if validated else TEST_ACCURACY
-        reason = "" if validated else " (no run held validation data out)"
-    groups = by_configuration(record for record in live if metric in record.metrics)
+        found = _ranking(store, data, VALIDATION_ACCURACY, top)
+        reason = " (no run held validation data out)"
+        return found if found.rows else replace(_ranking(store, data, TEST_ACCURACY, top), reason=reason)
     ascending = _SMALL_IS_GOOD.search(metric.rpartition("/")[2]) is not None
-    rows = [_row(group, data, metric) for group in groups]
-    rows.sort(key=lambda row: (math.isnan(row.mean), row.mean if ascending else -row.mean, row.name))
-    known = {record.configuration for record in live if record.configuration}
-    unranked = known - {group[0].configuration for group in groups}
-    return Ranking(metric, reason, ascending, rows, len(unranked))
+    name = functools.partial(_name, data=data)
+    best = [*itertools.islice(ranked(store, metric, [data], ascending=ascending, tie=name), top + 1)]
+    return Ranking(metric, "", ascending, [_row(seeds, name(seeds), metric) for seeds in best[:top]], len(best) > top)
 
 
-def _configurations(number: int) -> str:
-    return "configuration" if number == 1 else "configurations"
+def _name(seeds: Seeds, data: str) -> str:
+    return name_without_seed(seeds[0]).removeprefix(f"{data} ")
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -147,22 +139,22 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return text_table(["", "configuration", "mean", "sd", "95% interval", "seeds", "run"], cells, "rlrrrll")
 
 
-def _row(records: Sequence[RunRecord], data: str, metric: str) -> Row:
-    values = [record.metrics[metric] for record in records]
-    bounds = [[record.metrics.get(f"{metric}_{end}", math.nan) for end in ("low", "high")] for record in records]
+def _row(seeds: Seeds, name: str, metric: str) -> Row:
+    values = [run.metrics[metric] for run in seeds]
+    bounds = [[run.metrics.get(f"{metric}_{end}", math.nan) for end in ("low", "high")] for run in seeds]
     interval = Interval(*map(float, np.mean(bounds, axis=0)))
     return Row(
-        name=name_without_seed(records[0]).removeprefix(f"{data} "),
-        run=records[0].run_id[:8],
-        seeds=tuple(map(seed_of, records)),
-        mean=float(np.mean(values)),
+        name=name,
+        run=seeds[0].run_id[:8],
+        seeds=tuple(map(seed_of, seeds)),
+        mean=mean(seeds, metric),
         sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         interval=interval if math.isfinite(interval.low + interval.high) else None,
     )
 
 
-def _nearest(metric: str, live: Sequence[RunRecord]) -> str:
-    known = sorted({name for record in live for name in record.metrics})
+def _nearest(store: RunStore, metric: str) -> str:
+    known = sorted({name for run in store.newest(FINISHED, _KNOWN) for name in run.metrics})
     near = difflib.get_close_matches(metric, known, n=3, cutoff=0.4)
     near += [name for name in known if name.endswith(f"/{metric}") and name not in near]
     if near:

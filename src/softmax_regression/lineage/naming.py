@@ -11,7 +11,7 @@ Tried in this order:
 
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +22,15 @@ from softmax_regression.lineage.best import best_run
 from softmax_regression.lineage.restore import run_of
 from softmax_regression.lineage.states import TRAIN, WORKSPACE, State
 from softmax_regression.params import load_params
-from softmax_regression.tracking.record import KEY, RunRecord
+from softmax_regression.tracking.client import pattern
+from softmax_regression.tracking.configurations import data_of
+from softmax_regression.tracking.record import DVC_EXPERIMENT, KEY, RunRecord
 from softmax_regression.tracking.registry import CHAMPION, Registry
 from softmax_regression.tracking.run_store import RunStore
 
 BEST = "best"
 _SHORTEST_PREFIX = 4  # shorter beginnings of ids match by accident (git asks for four digits, too)
+_OFFERED = 200  # of so many runs, the newest, the names are offered where a word names nothing
 
 
 class Named(NamedTuple):
@@ -48,12 +51,10 @@ def resolve_all(store: RunStore, root: Path, refs: Sequence[str]) -> list[Named]
     `best` is chosen among the live runs on the data set of the other runs named, see `best_run`. Raises ValueError if
     a word names no run, or two name the same one.
     """
-    records = store.settled_runs()
-    named = {ref: _named(store, root, records, ref) for ref in refs if ref != BEST}
+    named = {ref: _named(store, root, ref) for ref in refs if ref != BEST}
     if BEST in refs:
-        data = {run.record.params.get("data.name", "") for run in named.values()}
-        rivals = [run for run in records if not data or run.params.get("data.name") in data]
-        named[BEST] = Named(*best_run(rivals, _evaluable(root)))
+        data = {data_of(run.record) for run in named.values()}
+        named[BEST] = Named(*best_run(store, data, _evaluable(root)))
     for one, other in itertools.combinations(refs, 2):
         record = named[one].record
         if record.run_id == named[other].record.run_id:
@@ -69,11 +70,7 @@ def state_named(store: RunStore, root: Path, ref: str) -> State:
     """
     if ref == WORKSPACE:
         return states.workspace(root)
-    records = store.settled_runs()
-    if ref in (BEST, CHAMPION):
-        record: RunRecord | None = resolve(store, root, ref).record
-    else:
-        record = find_record(records, ref)
+    record = resolve(store, root, ref).record if ref in (BEST, CHAMPION) else find_record(store, ref)
     if record is None:
         return states.at(root, ref)
     known = states.all_states(root)
@@ -87,39 +84,49 @@ def state_named(store: RunStore, root: Path, ref: str) -> State:
     raise ValueError(f"DVC has no outputs of the run {record}; `softmax-regression show {ref}` says what it was")
 
 
-def find_record(records: Sequence[RunRecord], ref: str) -> RunRecord | None:
-    """Return the one of `records` that `ref` names, by id, name, DVC experiment or the first characters of a key or id.
+def find_record(store: RunStore, ref: str) -> RunRecord | None:
+    """Return the run that `ref` names, by id, name, DVC experiment or the first characters of a key or id.
 
     Of several attempts at one configuration, or repetitions of one experiment, the live one is meant. None if no run is
     named; raises ValueError if more than one is.
     """
-    long_enough = len(ref) >= _SHORTEST_PREFIX
-    for found in (
-        [record for record in records if record.run_id == ref],
-        [record for record in records if record.name == ref],
-        [record for record in records if ref and record.dvc_experiment == ref],
-        [record for record in records if long_enough and record.key.startswith(ref)],
-        [record for record in records if long_enough and record.run_id.startswith(ref)],
-    ):
-        if len(found) > 1:
-            live = [record for record in found if record.live]
-            one = len({record.config_key for record in found}) == 1 or len({record.key for record in found}) == 1
-            if len(live) != 1 or not one:
-                raise ValueError(f"{ref!r} names {len(found)} runs, give an id: {', '.join(map(str, found))}")
-            return live[0]
+    for found in _candidates(store, ref):
         if found:
-            return found[0]
+            return _one_of(store.settled(found), ref)
     return None
 
 
-def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) -> Named:
+def _candidates(store: RunStore, ref: str) -> Iterator[list[RunRecord]]:
+    """Yield the runs that `ref` may name, one meaning after the other; each is one query."""
+    like = pattern(ref)
+    yield [run for run in store.runs(f"attributes.run_id = '{like}'") if run.run_id == ref]
+    yield [run for run in store.runs(f"attributes.run_name LIKE '{like}'") if run.name == ref]
+    if ref:
+        yield [run for run in store.runs(f"tags.`{DVC_EXPERIMENT}` LIKE '{like}'") if run.dvc_experiment == ref]
+    if len(ref) >= _SHORTEST_PREFIX:
+        yield [run for run in store.runs(f"tags.`{KEY}` LIKE '{like}%'") if run.key.startswith(ref)]
+        yield [run for run in store.runs(f"attributes.run_id LIKE '{like}%'") if run.run_id.startswith(ref)]
+
+
+def _one_of(found: Sequence[RunRecord], ref: str) -> RunRecord:
+    if len(found) == 1:
+        return found[0]
+    live = [record for record in found if record.live]
+    one = len({record.config_key for record in found}) == 1 or len({record.key for record in found}) == 1
+    if len(live) != 1 or not one:
+        raise ValueError(f"{ref!r} names {len(found)} runs, give an id: {', '.join(map(str, found))}")
+    return live[0]
+
+
+def _named(store: RunStore, root: Path, ref: str) -> Named:
     if ref == CHAMPION:
-        return _champion(store, root, records)
-    if ref != WORKSPACE and (record := find_record(records, ref)) is not None:
+        return _champion(store, root)
+    if ref != WORKSPACE and (record := find_record(store, ref)) is not None:
         return Named(record)
     try:
         state = states.at(root, ref)
     except ValueError:
+        records = store.newest(count=_OFFERED)
         names = sorted({record.name for record in records} | {record.dvc_experiment for record in records} - {""})
         near = difflib.get_close_matches(ref, names, n=3, cutoff=0.4) or names[:3]
         known = f"the nearest names are {', '.join(near)}" if near else "the store holds no run yet"
@@ -128,20 +135,20 @@ def _named(store: RunStore, root: Path, records: Sequence[RunRecord], ref: str) 
     if found is None:
         key = state.experiment.key
         raise ValueError(f"{ref}: the store has no run of the experiment {key}; run `softmax-regression sync {ref}`")
-    settled = next((record for record in records if record.run_id == found.run_id), found)
-    return Named(settled, f"{ref} is {found.name}")
+    return Named(store.settled([found])[0], f"{ref} is {found.name}")
 
 
-def _champion(store: RunStore, root: Path, records: Sequence[RunRecord]) -> Named:
+def _champion(store: RunStore, root: Path) -> Named:
     registry = Registry(store, load_params(root / "params.yaml").registry.model)
     version = registry.champion()
     if version is None:
         raise ValueError(
             f"there is no champion: {registry.uri} names no version; `softmax-regression promote RUN` makes one"
         )
-    own = [record for record in records if record.run_id == version.run_id]
-    rebuilt = [record for record in records if record.live and record.key == version.tags.get(KEY)]
-    if not (found := own or rebuilt):
+    own = store.run(version.run_id)
+    rebuilt = store.find(version.tags.get(KEY, ""))
+    found = store.settled([run for run in (own, rebuilt) if run])
+    if not found:
         raise ValueError(
             f"the champion, version {version.number} of {registry.name}, is the model of the run {version.run_id}, "
             "deleted or of another MLflow experiment; restore that run, or `softmax-regression promote --rollback`"

@@ -82,9 +82,13 @@ def explain(uri: str, error: Exception) -> str:
     status = _status(error)
     cause = _innermost(error)
     reason = (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).splitlines()[0][:300]
-    if status in (401, 403):
-        what = f"the MLflow server at {uri} refuses the credentials ({status})"
+    if status == 401:
+        what = f"the MLflow server at {uri} refuses the credentials (401)"
         todo = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    elif status == 403:
+        body = reason.partition("Response body: ")[2].strip("'")
+        what = f"the MLflow server at {uri} does not allow this (403): {body or reason}"
+        todo = "ask its admin for the permission, or to add this host to its --allowed-hosts"
     elif uri.startswith("http"):
         answered = not isinstance(cause, OSError) or hasattr(cause, "response")
         what = f"the MLflow server at {uri} {'refuses a call' if answered else 'does not answer'}: {reason}"

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +34,7 @@ _LOCATIONS = (
     ("model_versions", "source", "rowid", 4),
     ("model_versions", "storage_location", "rowid", 4),
 )
+_INDEX = "softmax_regression_tags"
 _KEPT = ("experiments", "runs", "metrics", "params", "tags")  # tables of which a migration may lose no row
 
 
@@ -160,6 +161,8 @@ def _migrate(database: Path, revision: str, schema: Schema) -> None:
             rows = _rows(database)
             with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(new)) as copy:
                 source.backup(copy)
+                copy.execute(f"DROP INDEX IF EXISTS {_INDEX}")  # ours, which no migration knows; see `tune`
+                copy.commit()
             schema.upgrade(new)
             lost = any(now < was for now, was in zip(_rows(new), rows, strict=True))
             if lost or _revision(new) != schema.revisions[0]:
@@ -167,6 +170,26 @@ def _migrate(database: Path, revision: str, schema: Schema) -> None:
             shutil.copymode(database, new)
             os.link(database, kept)
         holder.rollback()  # a commit would wait for readers
+
+
+def tune(database: Path) -> None:
+    """Let SQLite answer MLflow's questions in time that does not grow with the square of the number of runs.
+
+    MLflow has no index by the value of a tag: with one, a run among 10,000 is found in 3 ms, not 16. And without
+    statistics on its tables SQLite joins runs and a metric pair by pair: 5 s, not 0.06, at 10,000. They are counted
+    again when there are twice as many runs, in 0.1 s. A store that cannot be written does without.
+    """
+    with closing(sqlite3.connect(database, timeout=_BUSY)) as connection, suppress(sqlite3.OperationalError):
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {_INDEX} ON tags (key, value)")
+        (runs,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM runs").fetchone()
+        known = None
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").fetchone():
+            known = connection.execute("SELECT stat FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
+        if runs >= 2 * int(known[0].split()[0] if known else 1):
+            connection.execute("ANALYZE runs")
+            connection.execute("PRAGMA analysis_limit = 400")  # rows of an index: an estimate
+            for table in ("latest_metrics", "metrics", "params", "tags"):
+                connection.execute(f"ANALYZE {table}")
 
 
 def relocate(database: Path) -> None:

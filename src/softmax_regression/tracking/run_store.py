@@ -1,10 +1,12 @@
 """The runs of experiments: starting and resuming them, which one represents an experiment, those whose process died."""
 
+import itertools
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from softmax_regression.artifacts.experiment import read_experiment
@@ -14,6 +16,7 @@ from softmax_regression.tracking.record import (
     ATTEMPT,
     CONFIG,
     CONFIGURATION,
+    DELETED,
     ERROR,
     KEY,
     KILLED,
@@ -21,9 +24,12 @@ from softmax_regression.tracking.record import (
     REPRODUCED,
     REPRODUCES,
     RESTORED,
+    SETTLING,
     RunRecord,
 )
 from softmax_regression.tracking.run import Run
+
+FINISHED = "attributes.status = 'FINISHED'"
 
 
 def representative(finished: Sequence[RunRecord]) -> RunRecord:
@@ -37,9 +43,11 @@ def standing(runs: Iterable[RunRecord]) -> dict[str, dict[str, str]]:
     Runs of one key are one experiment. One of them represents it, and its tags say how often and when the others came
     to the same weights; it is live where some configuration came to these weights last, and superseded where none did.
     All of this follows from the runs that are there: one may have been deleted, or restored, since the tags were set.
+    The first to end says how many are deleted, as nothing else tells when one of them is restored.
     With a run, `runs` must hold all that share its configuration or key.
     """
-    finished = sorted((run for run in runs if run.status == "FINISHED" and run.config_key), key=_end)
+    ours = sorted((run for run in runs if run.status == "FINISHED" and run.config_key), key=_end)
+    finished = [run for run in ours if not run.deleted]
     last = {run.config_key: run.key or run.run_id for run in finished}  # what each configuration came to
     experiments: dict[str, list[RunRecord]] = {}
     for run in finished:
@@ -48,13 +56,16 @@ def standing(runs: Iterable[RunRecord]) -> dict[str, dict[str, str]]:
     for name, own in experiments.items():
         shown = representative(own)
         for run in own:
-            tags[run.run_id] = {LIVE: "false", REPRODUCES: "" if run is shown else shown.run_id, REPRODUCED: ""}
+            again = "" if run is shown else shown.run_id
+            tags[run.run_id] = {LIVE: "false", REPRODUCES: again, REPRODUCED: "", DELETED: ""}
         if name in last.values():
             tags[shown.run_id][LIVE] = "true"
         if times := sum(run is not shown and run.tags.get(RESTORED) != "true" for run in own):
             when = datetime.fromtimestamp((own[-1].end_time or 0) / 1000, UTC)
             plural = "s" if times > 1 else ""
             tags[shown.run_id][REPRODUCED] = f"{times} time{plural}, last on {when:%Y-%m-%d %H:%M} UTC"
+    if finished:
+        tags[finished[0].run_id][DELETED] = str(len(ours) - len(finished) or "")
     return tags
 
 
@@ -140,14 +151,14 @@ class RunStore(Client):
 
         May be called again after it was cut off.
         """
-        self.set_tags(run_id, {LIVE: "true"} | ({KEY: key} if key else {}))
+        self.set_tags(run_id, {LIVE: SETTLING} | ({KEY: key} if key else {}))
         self.end_run(run_id, "FINISHED", end)
         self.settle(run_id)
 
     def settle(self, run_id: str) -> None:
         """Bring the tags of a finished run, and of its relatives, up to what `standing` says."""
         # Others may finish at the same time: whoever looks last sees all that have ended, and has nothing to change.
-        while changes := unsettled(self._relatives(run_id)):
+        while changes := unsettled(self._relatives(self.existing(run_id))):
             self.retag(changes)
 
     def retag(self, changes: Mapping[str, Mapping[str, str]]) -> None:
@@ -155,32 +166,80 @@ class RunStore(Client):
         for run_id, tags in changes.items():
             self.set_tags(run_id, tags)
 
-    def settled_runs(self) -> list[RunRecord]:
-        """Return all runs, newest first, with the tags that they should have: one deleted in MLflow is missing here."""
-        records = self.runs()
-        changes, configurations = unsettled(records), self.unrecorded_configurations(records)
-        return [
-            replace(run, tags={**run.tags, **configurations.get(run.run_id, {}), **changes.get(run.run_id, {})})
-            for run in records
-        ]
+    def family(self, run: RunRecord) -> list[RunRecord]:
+        """Return a run and those of its configuration, newest first, with the tags that they should have.
 
-    def unrecorded_configurations(self, records: Iterable[RunRecord]) -> dict[str, dict[str, str]]:
-        """Return, by run, the tag of the configuration that runs of older versions lack, from their experiment.json."""
-        found = {}
-        for run in records:
-            if run.key and not run.configuration:
-                with suppress(FileNotFoundError, ValueError), tempfile.TemporaryDirectory() as folder:
-                    experiment = read_experiment(self.download(run.run_id, "experiment.json", Path(folder)))
-                    found[run.run_id] = {CONFIGURATION: experiment.configuration}
-        return found
+        One deleted in MLflow is missing here.
+        """
+        run = self._untagged.get(run.run_id, run)
+        own = {one.run_id: one for one in self._relatives(run)}
+        if run.configuration:
+            own |= {one.run_id: one for one in self._untagged.values() if one.configuration == run.configuration}
+        changes = unsettled(list(own.values()))
+        there = sorted((one for one in own.values() if not one.deleted), key=lambda one: (-one.start_time, one.run_id))
+        return [replace(one, tags={**one.tags, **changes.get(one.run_id, {})}) for one in there]
 
-    def _relatives(self, run_id: str) -> list[RunRecord]:
-        """Return the runs that share the configuration or the key with this one, or with one that does."""
-        found = {run_id: self.existing(run_id)}
+    def settled(self, runs: Sequence[RunRecord]) -> list[RunRecord]:
+        """Return runs that are there with the tags that they should have; see `family`."""
+        found: dict[str, RunRecord] = {}
+        for run in runs:
+            if run.run_id not in found:
+                found |= {one.run_id: one for one in self.family(run)}
+        return [found.get(run.run_id, run) for run in runs]
+
+    def stale(
+        self, runs: Iterable[RunRecord] = (), *, everything: bool = False
+    ) -> Iterator[tuple[RunRecord, dict[str, str]]]:
+        """Yield runs and those of their tags that are not as `standing` says, with what they should be.
+
+        Looked at are the relatives of `runs`, those of runs that are deleted in MLflow or were restored there, and of
+        runs whose process was killed before it settled what had finished. A run that `mlflow gc` has removed before
+        anybody looked leaves no trace: only looking at `everything` finds that another represents its experiment now.
+        """
+        suspects = itertools.chain(
+            runs,
+            self.walk(FINISHED, view="deleted"),
+            self.runs(f"tags.`{DELETED}` != ''"),
+            self.tagged(LIVE, SETTLING),
+            self.walk(FINISHED) if everything else (),
+        )
+        seen: set[str] = set()
+        for run in suspects:
+            if run.run_id not in seen:
+                family = {one.run_id: one for one in self._relatives(run)}
+                seen |= {run.run_id, *family}
+                yield from ((family[run_id], tags) for run_id, tags in unsettled(list(family.values())).items())
+
+    @cached_property
+    def _untagged(self) -> dict[str, RunRecord]:
+        """The runs of older versions that lack the tag of the configuration, with it, from their experiment.json."""
+        found = self.runs(f"{FINISHED} AND tags.`{CONFIGURATION}` IS NULL")
+        return {run.run_id: run for run in map(self._with_configuration, found) if run.configuration}
+
+    def _with_configuration(self, run: RunRecord) -> RunRecord:
+        if run.key:
+            with suppress(FileNotFoundError, ValueError), tempfile.TemporaryDirectory() as folder:
+                experiment = read_experiment(self.download(run.run_id, "experiment.json", Path(folder)))
+                return replace(run, tags={**run.tags, CONFIGURATION: experiment.configuration})
+        return run
+
+    def record_configurations(self) -> None:
+        """Give runs of older versions the tag of their configuration."""
+        self.retag({run.run_id: {CONFIGURATION: run.configuration} for run in self._untagged.values()})
+        del self._untagged
+
+    def _relatives(self, run: RunRecord) -> list[RunRecord]:
+        """Return the runs that share the configuration or the key with this one, or with one that does; deleted, too.
+
+        Where runs have the tag of their configuration, it is that.
+        """
+        if run.configuration:
+            return self.tagged(CONFIGURATION, run.configuration, "all") or [run]
+        found = {run.run_id: run}
         asked: set[tuple[str, str]] = set()
-        while ask := {(tag, run.tags.get(tag, "")) for run in found.values() for tag in (CONFIG, KEY)} - asked:
+        while ask := {(tag, one.tags.get(tag, "")) for one in found.values() for tag in (CONFIG, KEY)} - asked:
             asked |= ask
-            found |= {run.run_id: run for tag, value in ask for run in self.tagged(tag, value)}
+            found |= {one.run_id: one for tag, value in ask for one in self.tagged(tag, value, "all")}
         return list(found.values())
 
     def end_dead_runs(self) -> list[str]:
