@@ -17,6 +17,9 @@ class Listed(RunStore):
     def __init__(self, records: Sequence[RunRecord]) -> None:
         self.records = records
         self.fetched: list[str] = []
+        self.configurations: dict[str, list[RunRecord]] = {}
+        for run in records:
+            self.configurations.setdefault(run.configuration, []).append(run)
 
     def walk(
         self, condition: str = "", order: str = "", *, view: View = "active", page: int = 1
@@ -32,6 +35,6 @@ class Listed(RunStore):
 
     def family(self, run: RunRecord) -> list[RunRecord]:
         """Return the runs of a configuration."""
-        own = [one for one in self.records if one.configuration == run.configuration]
+        own = self.configurations[run.configuration]
         self.fetched += [one.run_id for one in own]
         return own

@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--insecure", action="store_true", help="let everybody in who reaches --host; there is no password")
     sync = command("sync", _sync, "bring MLflow up to date with DVC: rebuild missing runs, complete unfinished ones")
     sync.add_argument("names", nargs="*", metavar="NAME", help=f"{NAMES} (default: all that DVC knows)")
+    sync.add_argument("--all", action="store_true", help="settle every run, too, as after `mlflow gc`")
     show = command("show", _show, "describe a run, and print the commands that restore its state")
     show.add_argument("run", nargs="?", default="workspace", help=f"{NAMES} (default: workspace)")
     show.add_argument("--diff", action="store_true", help="print only the code changes since the commit, for git apply")
@@ -111,7 +112,7 @@ def _ui(root: Path, options: argparse.Namespace) -> None:
 def _sync(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.lineage.sync import sync
 
-    for line in sync(root, options.names):
+    for line in sync(root, options.names, everything=options.all):
         print(line, flush=True)
 
 
