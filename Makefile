@@ -9,7 +9,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 export UV_EXCLUDE_NEWER := 7 days
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui experiments test check torture check-arm bench lock audit sbom clean
+.PHONY: help setup run ui experiments test check torture check-arm bench pictures lock audit sbom clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 run: setup  ## run the pipeline (dvc repro) and print the result
 	@softmax-regression run
 
-ui: setup  ## open the MLflow UI of this project's store on 127.0.0.1 (PORT=5000)
+ui: setup  ## open the MLflow UI of this project's runs in a browser, on 127.0.0.1 (PORT=5000)
 	@softmax-regression ui --port $(or $(PORT),5000)
 
 experiments: setup  ## list DVC's experiments: the params that differ, the main figures
@@ -55,6 +55,9 @@ check-arm: setup  ## train on an emulated ARM processor, with Debian's torch: th
 
 bench: setup  ## measure speed, as ratios (benchmarks/)
 	@python -m benchmarks
+
+pictures: setup  ## make the pictures of README and docs/ again (needs Fashion-MNIST in ../shared, Chromium; minutes)
+	@PYTHONPATH=src:tests python -W ignore docs/pictures.py
 
 .uv/bin/uv: Makefile
 	@$(PYTHON3) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 && touch $@

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from unittest import mock
 
 from benchmarks.measuring import ROOT, Figure, interleaved
 from softmax_regression.comparing.compare import compare
@@ -28,6 +27,7 @@ SIZES = (100, 10_000)  # runs
 REPEATS = 5
 COMMANDS = ("leaderboard", "show best", "sync", "show workspace")
 MOST = 2.0
+_URI = "MLFLOW_TRACKING_URI"
 
 
 def of_runs(
@@ -90,7 +90,7 @@ def whole_commands(root: Path, uri: str, commands: tuple[str, ...]) -> dict[str,
     """Return commands as a person types them, each a new process."""
     from scratch_project import Project
 
-    project = Project(root, {"PYTHONPATH": str(ROOT / "src")} | ({"MLFLOW_TRACKING_URI": uri} if uri else {}))
+    project = Project(root, {"PYTHONPATH": str(ROOT / "src")} | ({_URI: uri} if uri else {}))
     return {f"`{command}`": functools.partial(project.own, *command.split()) for command in commands}
 
 
@@ -137,6 +137,10 @@ def _opened(root: Path, uri: str) -> RunStore:
 @contextmanager
 def _environment(uri: str) -> Iterator[None]:
     """Let a server be the store, or the project's own file where `uri` is empty."""
-    with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": uri}):
-        os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
+    before = os.environ.pop(_URI, None)
+    try:
+        os.environ |= {_URI: uri} if uri else {}
         yield
+    finally:
+        os.environ.pop(_URI, None)
+        os.environ |= {} if before is None else {_URI: before}

@@ -66,9 +66,9 @@ WRONG = {
     (0.5, 2): range(54, 63),
     (0.9, 0): range(30),
 }
-RATE_01, RATE_05, RATE_09 = (f"small lr{rate} b10 e3 s0" for rate in (0.1, 0.5, 0.9))
-SEED_3 = "small lr0.1 b10 e3 s3"
-NOT_EVALUATED, OTHER_LABELS, OTHER_DATA = "small lr0.2 b10 e3 s0", "small lr0.3 b10 e3 s0", "toys lr0.1 b10 e3 s0"
+RATE_01, RATE_05, RATE_09 = (f"small_lr{rate}_b10_e3_s0" for rate in (0.1, 0.5, 0.9))
+SEED_3 = "small_lr0.1_b10_e3_s3"
+NOT_EVALUATED, OTHER_LABELS, OTHER_DATA = "small_lr0.2_b10_e3_s0", "small_lr0.3_b10_e3_s0", "toys_lr0.1_b10_e3_s0"
 
 
 def filled_project(folder: Path) -> Path:

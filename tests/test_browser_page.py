@@ -13,7 +13,7 @@ from softmax_regression.tracking.run_store import RunStore
 
 pytestmark = pytest.mark.browser
 
-REFS = [RATE_01, RATE_05, RATE_09, "small lr0.1 b10 e3 s1"]
+REFS = [RATE_01, RATE_05, RATE_09, "small_lr0.1_b10_e3_s1"]
 # Relative luminance and contrast as WCAG 2.2 defines them; every run of text against the nearest opaque ground.
 LOWEST_CONTRAST = """() => {
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);

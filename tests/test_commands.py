@@ -169,11 +169,15 @@ def test_compare(filled: Project, tmp_path: Path) -> None:
 
 
 def test_compare_writes_into_the_projects_reports_or_where_it_is_told(filled: Project) -> None:
-    """From a sub-folder, too: there a path that is typed counts from the sub-folder."""
+    """From a sub-folder, too: there a path that is typed counts from the sub-folder. Another comparison has its own."""
     inside = below(filled)
-    said(inside, "compare", RATE_01, RATE_05)
+    for refs in ((RATE_05, RATE_01), (RATE_01, RATE_05), (RATE_01, RATE_05)):
+        text = said(inside, "compare", *refs)
+    page = Path(text.rpartition("the same with curves and images: ")[2].strip())
+    assert page.parent == filled.root / "reports" / "compare"
+    assert len([path for path in page.parent.iterdir() if "lr0.1" in path.name]) == 2
     said(inside, "compare", RATE_01, RATE_05, "--page", "page.html")
-    pages = [filled.root / "reports/compare.html", inside.root / "page.html"]
+    pages = [page, inside.root / "page.html"]
     assert pages[0].read_bytes() == pages[1].read_bytes()
     assert list(inside.root.iterdir()) == [pages[1]]
 
@@ -254,7 +258,7 @@ def test_predict(project: Project) -> None:
     draw_one(inside.root / "one.png")
     for options, folder in (((), project.root / "reports/predictions"), (("--output", "seen"), inside.root / "seen")):
         text = said(inside, "predict", "one.png", *options)
-        assert re.match(r"one\.png: .*\d\d?\.\d%", text)
+        assert re.match(r"one\.png \(\d+ x \d+, shrunk to 8 x 8\): .*\d\d?\.\d%", text)
         assert (folder / "one.png").is_file()
     assert {path.name for path in inside.root.iterdir()} == {"one.png", "seen"}
 
@@ -267,7 +271,10 @@ def test_promote(project: Project) -> None:
     """
     assert "is the champion now: models:/softmax-regression@champion, version 1" in said(project, "promote", "HEAD")
     draw_one(project.root / "one.png")
-    assert re.match(r"one\.png: .*\d\d?\.\d%", said(project, "predict", "one.png", "--run", "champion"))
+    assert re.match(
+        r"one\.png \(\d+ x \d+, shrunk to 8 x 8\): .*\d\d?\.\d%",
+        said(project, "predict", "one.png", "--run", "champion"),
+    )
     done = start(project, "promote", "--rollback")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "replaced none" in done.stderr
@@ -323,14 +330,14 @@ def test_ui(trained: tuple[Project, str]) -> None:
     """
     project = below(trained[0])
     port = free_port()
-    command = [sys.executable, "-m", "softmax_regression.cli", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "softmax_regression.cli", "ui", "--no-browser", "--port", str(port)]
     process = subprocess.Popen(
         command, cwd=project.root, env=project.variables(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         assert process.stdout is not None
         line = next(line for line in process.stdout if "http" in line)
-        assert f"127.0.0.1:{port}" in line
+        assert f"http://runs.localhost:{port}/" in line
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the person who tests
         with direct.open(f"http://127.0.0.1:{port}/health", timeout=20) as answer:
             assert answer.status == 200

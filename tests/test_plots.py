@@ -1,15 +1,22 @@
-"""DVC's plots work without internet: .dvc/config names a page that holds the libraries DVC would load from a server."""
+"""DVC's plots work without internet: .dvc/config names a page that holds the libraries DVC would load from a server.
+
+The confusion matrix has a template of its own, which draws it as ours is drawn.
+"""
 
 from __future__ import annotations
 
 import configparser
 import hashlib
+import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc_render.html import render_html  # type: ignore[import-untyped]  # DVC publishes no types
 from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]  # nor here
+
+from softmax_regression.files import read_yaml
 
 DVC = Path(__file__).parents[1] / ".dvc"
 TEMPLATE = DVC / "plots" / "offline.html"
@@ -71,3 +78,25 @@ def test_a_plot_in_the_template_loads_nothing(tmp_path: Path) -> None:
 def test_the_search_for_servers_can_fail(tmp_path: Path) -> None:
     """In DVC's own page the same search finds the three libraries."""
     assert len(loaded_by(rendered(tmp_path, None))) == 3
+
+
+@pytest.mark.browser
+def test_the_confusion_matrix_is_drawn_as_ours_is(browser: Any, tmp_path: Path) -> None:
+    """Rows are actual classes, columns predicted ones, both in the order of the labels, not of the alphabet."""
+    plots = read_yaml((DVC.parent / "dvc.yaml").read_text(), "dvc.yaml")["plots"]
+    (settings,) = (plot["confusion"] for plot in plots if isinstance(plot, dict) and "confusion" in plot)
+    (actual,) = settings["y"].values()
+    template = DVC / "plots" / f"{settings['template']}.json"
+    counts = zip(itertools.product(("dog", "cat"), repeat=2), "7310", strict=True)
+    cells = [{"actual": a, "predicted": p, "examples": n, "rev": "workspace"} for (a, p), n in counts]
+    plot = VegaRenderer(cells, "cm", template=str(template), x=settings["x"], y=actual)
+    page = browser.new_page()
+    page.goto(Path(render_html([plot], tmp_path / "index.html", html_template=TEMPLATE)).as_uri())
+    draw = "async spec => { await vegaEmbed('body', spec, {renderer: 'svg', actions: false}) }"
+    page.evaluate(draw, plot.get_filled_template())
+    words = page.locator("svg text").all_text_contents()
+    titles = {name: page.get_by_text(name, exact=True).bounding_box() for name in ("actual", "predicted")}
+    page.close()
+    assert [word for word in words if word in ("cat", "dog", *"7310")] == ["dog", "cat", "dog", "cat", *"7310"]
+    assert titles["predicted"]["y"] > titles["actual"]["y"]  # below the columns
+    assert titles["predicted"]["x"] > titles["actual"]["x"]

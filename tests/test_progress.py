@@ -21,6 +21,13 @@ def test_one_line_an_epoch_without_a_terminal(capsys: pytest.CaptureFixture[str]
     assert lines[0].startswith("epoch  1/10 train loss 0.5000 train accuracy 0.7500 (")
 
 
+def test_words_follow_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said beside the figures stands in the same line."""
+    with Progress(2) as progress:
+        progress.show({"epoch": 1, "test_loss": 0.25}, "leads: momentum 0.9")
+    assert capsys.readouterr().out.startswith("epoch 1/2 test loss 0.2500 leads: momentum 0.9 (")
+
+
 def test_a_long_training_prints_no_flood(capsys: pytest.CaptureFixture[str]) -> None:
     """A thousand epochs print about fifty lines, the first and the last among them."""
     with Progress(1000) as progress:

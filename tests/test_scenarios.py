@@ -354,7 +354,7 @@ def test_no_credential_is_recorded_or_printed(project: Project, tmp_path: Path) 
         note.write_text("".join(f'KEY = "{secret}"\n' for secret in secrets.values()))  # into code.diff
         project.environment |= {"MLFLOW_TRACKING_URI": uri, **secrets}
         text += project.call(*train) + project.own("sync", "workspace") + project.own("show")
-        text += project.own("show", "digits lr0.1 b256 e3 s0 #2", "--diff")
+        text += project.own("show", "digits_lr0.1_e3_s0#2", "--diff")
     assert text.count('KEY = "***"') == 2
     stored = b"".join(path.read_bytes() for path in (tmp_path / "server").rglob("*") if path.is_file())
     for secret in ("swordfish1", *secrets.values()):
@@ -459,7 +459,7 @@ def test_an_edit_runs_the_stages_whose_files_it_may_change(project: Project, wha
     assert len([run for run in project.runs() if run.live]) == 1
     if stages == ["train"]:
         again = project.runs()[1]
-        assert (again.name, again.live) == (f"{before.name} #2", False)
+        assert (again.name, again.live) == (f"{before.name}#2", False)
         assert after.tags["experiment.reproduced"].startswith("1 time, last on 20")
         assert "outputs.evaluate" not in again.tags
     else:

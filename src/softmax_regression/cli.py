@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     ui.add_argument("--port", type=int, default=5000)
     ui.add_argument("--insecure", action="store_true", help="let everybody in who reaches --host; there is no password")
+    ui.add_argument("--no-browser", action="store_true", help="print the link, open no browser")
     sync = command("sync", _sync, "bring MLflow up to date with DVC: rebuild missing runs, complete unfinished ones")
     sync.add_argument("names", nargs="*", metavar="NAME", help=f"{NAMES} (default: all that DVC knows)")
     sync.add_argument("--all", action="store_true", help="settle every run, too, as after `mlflow gc`")
@@ -69,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="train and record what a configuration lacks of N seeds, then answer (default: from what is there)",
     )
-    compare.add_argument("--page", type=Path, help="file for the page (default: reports/compare.html in the project)")
+    compare.add_argument(
+        "--page", type=Path, help="file for the page (default: one of its own in reports/compare/ in the project)"
+    )
     leaderboard = command("leaderboard", _leaderboard, "rank configurations by a metric, their seeds together")
     leaderboard.add_argument(
         "--metric",
@@ -106,7 +109,8 @@ def _run(root: Path, options: argparse.Namespace) -> None:
 def _ui(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.tracking.client import serve_ui
 
-    serve_ui(root, host=options.host, port=options.port, insecure=options.insecure)
+    browser = not options.no_browser
+    serve_ui(root, host=options.host, port=options.port, insecure=options.insecure, browser=browser)
 
 
 def _sync(root: Path, options: argparse.Namespace) -> None:
@@ -165,12 +169,12 @@ def _sweep(root: Path, options: argparse.Namespace) -> None:
 
 def _compare(root: Path, options: argparse.Namespace) -> None:
     from softmax_regression.comparing.compare import compare
-    from softmax_regression.comparing.page import write_page
+    from softmax_regression.comparing.page import page_name, write_page
     from softmax_regression.comparing.text import compare_text
     from softmax_regression.tracking.run_store import RunStore
 
     found = compare(RunStore.open(root), root, options.runs, options.seeds)
-    page = write_page(found, options.page or root / REPORTS / "compare.html")
+    page = write_page(found, options.page or root / REPORTS / "compare" / page_name(found.runs))
     print(compare_text(found))
     print(f"the same with curves and images: {page}")
 

@@ -22,8 +22,8 @@ from typing import Any
 from uuid import uuid4
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# The same as SQLite, NumPy, safetensors and the zip writer of torch.save say it, which give no number.
-_NO_ROOM_IN_WORDS = re.compile(r"disk is full|requested and \d+ written|No space left on device|unexpected pos \d")
+# The same as SQLite, NumPy and safetensors say it, which give no number.
+_NO_ROOM_IN_WORDS = re.compile(r"disk is full|requested and \d+ written|No space left on device")
 _ABANDONED = 3600.0  # seconds after which nobody goes on writing a file
 _DEEPEST = 50  # levels of a YAML text; params.yaml has three
 _MOST_ALIASES = 16  # of a YAML text: each may stand for all before it, so that 80 of them stand for gigabytes

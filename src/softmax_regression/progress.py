@@ -35,10 +35,11 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def show(self, row: Mapping[str, float]) -> None:
-        """Show that the epoch `row["epoch"]` is over, with its other figures."""
+    def show(self, row: Mapping[str, float], words: str = "") -> None:
+        """Show that the epoch `row["epoch"]` is over, with its other figures, and `words` after them."""
         epoch = int(row["epoch"])
         figures = " ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items() if name != "epoch")
+        figures = f"{figures} {words}".rstrip()
         if self.bar is not None:
             self.bar.set_postfix_str(figures, refresh=False)
             self.bar.update(epoch - self.bar.n)

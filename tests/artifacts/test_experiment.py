@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,16 +186,45 @@ def test_no_or_broken_experiment_says_what_to_run(tmp_path: Path) -> None:
         read_experiment(path)
 
 
-def test_names_show_what_departs_from_the_plain_recipe(params: Params) -> None:
-    """The data set, rate, batch size, epochs and seed always; momentum and its like only where they are on."""
-    flat = flatten(params)
-    assert experiment_name(flat) == "fashion_mnist lr0.1 b256 e10 s0"
-    changed = flat | {"optimizer.momentum": 0.9, "optimizer.nesterov": True, "optimizer.schedule": "cosine"}
-    assert experiment_name(changed) == "fashion_mnist lr0.1 b256 m0.9 nesterov cosine e10 s0"
-    assert experiment_name(flat | {"train.solver": "full_batch_numpy"}) == "fashion_mnist full-batch lr0.1 e10 s0"
-    lbfgs = flat | {"train.solver": "lbfgs", "model.implementation": "scratch", "train.epochs": 500}
-    assert experiment_name(lbfgs) == "fashion_mnist lbfgs e500 s0"
-    assert experiment_name(lbfgs | {"optimizer.weight_decay": 1e-4}) == "fashion_mnist lbfgs wd0.0001 e500 s0"
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "lr0.1_s0"),
+        ({"data.name": "digits", "train.epochs": 3, "train.seed": 7}, "digits_lr0.1_e3_s7"),
+        ({"optimizer.learning_rate": 5.0}, "lr5_s0"),
+        ({"optimizer.learning_rate": 1e-5, "train.batch_size": 64}, "lr1e-05_b64_s0"),
+        ({"optimizer.momentum": 0.9, "optimizer.nesterov": True}, "lr0.1_m0.9_nesterov_s0"),
+        ({"optimizer.schedule": "step", "optimizer.step_factor": 0.5}, "lr0.1_step_by0.5_s0"),
+        ({"data.resize": 14, "data.validation_size": 5000}, "size14_val5000_lr0.1_s0"),
+        ({"model.init_std": 0.0, "model.bias": False}, "lr0.1_init0_nobias_s0"),
+        ({"train.solver": "full_batch_numpy"}, "full_batch_numpy_lr0.1_s0"),
+        ({"train.solver": "lbfgs", "train.epochs": 500}, "lbfgs_e500_s0"),
+        ({"train.solver": "lbfgs", "optimizer.learning_rate": 0.2}, "lbfgs_lr0.2_s0"),
+    ],
+)
+def test_names_say_what_departs_from_the_books_recipe(params: Params, changes: dict[str, Any], name: str) -> None:
+    """The rate and the seed always, all else only where the book has another value; no word need be quoted."""
+    experiment = described(params, {"files": {}, "scale": 255})
+    assert experiment_name({**experiment.params, **changes}) == name
+    assert shlex.quote(name) == name
+
+
+def test_the_recipe_of_the_names_is_that_of_params_yaml(params: Params) -> None:
+    """Of params.yaml as it is committed a name says nothing but rate and seed."""
+    assert experiment_name(flatten(params)) == "lr0.1_s0"
+
+
+def test_configurations_that_differ_have_different_names(params: Params) -> None:
+    """Each param of an experiment, set to another value, makes another name; so does the last bit of a rate."""
+    flat = {key: value for key, value in flatten(with_implementation(params, "scratch")).items() if key not in HOW}
+    flat = {key: value for key, value in flat.items() if key.split(".")[0] in ("data", "model", "optimizer", "train")}
+    others = {int: 12, float: 0.123, type(None): 28}
+    changed: list[dict[str, Any]] = [
+        {key: not value if isinstance(value, bool) else others.get(type(value), key)} for key, value in flat.items()
+    ]
+    changed += [{}, {"optimizer.learning_rate": 0.123 + 2**-56}]
+    names = [experiment_name(flat | change) for change in changed]
+    assert len(names) == len(set(names)) == len(flat) + 2, names
 
 
 def test_standardised_features_are_data(params: Params) -> None:
@@ -209,7 +239,9 @@ def test_standardised_features_are_data(params: Params) -> None:
 
 @pytest.mark.parametrize("name", ["scratch", "textbook", "library"])
 def test_names_show_an_implementation_other_than_exact(params: Params, name: str) -> None:
-    """Exact sums are not named; the others are, where they train: the NumPy solver has none."""
-    flat = flatten(with_implementation(params, name))
-    assert experiment_name(flat) == f"fashion_mnist {name} lr0.1 b256 e10 s0"
-    assert experiment_name(flat | {"train.solver": "full_batch_numpy"}) == "fashion_mnist full-batch lr0.1 e10 s0"
+    """Exact sums are not named; the others are, where they train: other solvers have none."""
+    report: dict[str, Any] = {"files": {}, "scale": 255}
+    chosen = with_implementation(params, name)
+    assert experiment_name(described(chosen, report).params) == f"{name}_lr0.1_s0"
+    solved = chosen.model_copy(update={"train": chosen.train.model_copy(update={"solver": "lbfgs"})})
+    assert experiment_name(described(solved, report).params) == "lbfgs_s0"

@@ -158,7 +158,7 @@ def test_runs_are_held_against_the_outputs_of_each_state(tmp_path: Path, alone: 
     (root / "artifacts/predict/first.png").write_text("")
     write_lock(root)
     assert line_of(root, "runs of workspace") == (
-        "WRONG  runs of workspace: its run small lr0.1 b10 e3 s1 lacks artifacts/train, artifacts/predict"
+        "WRONG  runs of workspace: its run small_lr0.1_b10_e3_s1 lacks artifacts/train, artifacts/predict"
         " -> fix it: `softmax-regression sync workspace`"
     )
     write_training(root / "artifacts/train")

@@ -76,11 +76,37 @@ def answers_in(path: Path) -> list[dict[str, Any]]:
 def test_a_picture_gets_label_probabilities_and_a_drawing(root: Path, picture: Path) -> None:
     """The line names the most probable class; the notes say what was done; the drawing is where it says."""
     lines = list(predict_files(root, [picture], "workspace", root / "out"))
-    assert lines[0] == f"{picture}: bright 100.0%, dark 0.0%"  # 64 - 10 logits apart
+    assert lines[0] == f"{picture} (60 x 60, shrunk to 8 x 8): bright 100.0%, dark 0.0%"  # 64 - 10 logits apart
     assert "inverted" in lines[1]
     assert lines[2] == f"  what the model saw: {root / 'out' / 'mine'}.png"
     assert (root / "out" / "mine.png").read_bytes().startswith(b"\x89PNG")
     assert not (root / "mlflow.db").exists()  # the workspace's model needs no store
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((3024, 4032), "(4032 x 3024, shrunk to 8 x 8)"),
+        ((8, 8), "(8 x 8)"),
+        ((4, 6), "(6 x 4, enlarged to 8 x 8)"),
+    ],
+)
+def test_the_size_that_is_told_is_that_of_the_persons_own_file(root: Path, shape: tuple[int, int], said: str) -> None:
+    """Width x height as the file has them, not as they are shown, and what became of them."""
+    page = np.zeros(shape, np.uint8)
+    page[shape[0] // 4 :, shape[1] // 4 :] = 255
+    Image.fromarray(page).save(root / "mine.png")
+    line = next(predict_files(root, [root / "mine.png"], "workspace", root / "out"))
+    assert line.startswith(f"{root / 'mine.png'} {said}: ")
+
+
+@pytest.mark.parametrize("side", [8, 60])
+def test_a_black_picture_is_answered(root: Path, side: int) -> None:
+    """It is seen as black, of the model's own size or another, and what the label is worth is said."""
+    Image.new("RGB", (side, side)).save(root / "black.png")
+    lines = list(predict_files(root, [root / "black.png"], "workspace", root / "out"))
+    assert "dark 100.0%, bright 0.0%" in lines[0]
+    assert lines[1] == "  it is black: no object stands out, so the label may mean little"
 
 
 @pytest.mark.parametrize(("shape", "share"), [((8, 8), "bright"), ((8, 8, 3), "bright")])
@@ -92,8 +118,8 @@ def test_own_pictures_are_seen_whole(root: Path, picture: Path, shape: tuple[int
     weight[1, 0] = 20  # the page's corner is white
     write_tensors(root / TRAIN / "model.safetensors", {"weight": weight})
     lines = list(predict_files(root, [picture], "workspace", root / "out"))
-    assert lines[0] == f"{picture}: {share} 100.0%, dark 0.0%"
-    assert lines[1] == "  resized from 60 x 60 to 8 x 8 pixels"
+    assert lines[0] == f"{picture} (60 x 60, shrunk to 8 x 8): {share} 100.0%, dark 0.0%"
+    assert lines[1] == f"  what the model saw: {root / 'out' / 'mine'}.png"
 
 
 def test_a_table_gets_an_answer_a_row(root: Path) -> None:
@@ -178,7 +204,7 @@ def test_a_file_without_an_answer_is_one_line_and_the_rest_is_answered(root: Pat
         assert isinstance(line, Refusal)
         assert line.startswith("error: ")
         assert said in line
-    assert lines[4].startswith(f"{picture}: bright")
+    assert lines[4].startswith(f"{picture} (60 x 60, shrunk to 8 x 8): bright")
     assert not any(isinstance(line, Refusal) for line in lines[4:])
     assert {path.stem for path in (root / "out").iterdir()} == {"mine"}
 
@@ -213,7 +239,7 @@ def test_an_array_that_is_locked_does_not_end_the_rest(root: Path, picture: Path
     lines = list(predict_files(root, [root / "locked.npz", picture], "workspace", root / "out"))
     assert isinstance(lines[0], Refusal)
     assert "locked.npz" in lines[0]
-    assert lines[1].startswith(f"{picture}: bright")
+    assert lines[1].startswith(f"{picture} (60 x 60, shrunk to 8 x 8): bright")
 
 
 def test_a_model_of_vectors_takes_no_pictures_and_a_bad_row_no_file(root: Path, picture: Path) -> None:

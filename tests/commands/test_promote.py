@@ -35,7 +35,7 @@ WRONG = {
 
 def name_of(rate: float, seed: int = 0) -> str:
     """Return the name of a run."""
-    return f"{DATA} lr{rate} b10 e3 s{seed}"
+    return f"{DATA}_lr{rate}_b10_e3_s{seed}"
 
 
 FIRST, BETTER, ALIKE, FEW = map(name_of, WRONG)
@@ -203,7 +203,7 @@ def test_runs_on_other_data_are_refused(crowned: Project) -> None:
     """Other images under the same name, or another data set, say nothing of the champion."""
     for seed, name in enumerate((DATA, "toys")):
         add_run(crowned.store, range(9), digest="other", tags=PASSED, train__seed=seed, data__name=name)
-    refused(crowned, "toys lr0.1 b10 e3 s1", "the run's data are not the champion's (toys, not small), so nothing says")
+    refused(crowned, "toys_lr0.1_b10_e3_s1", "the run's data are not the champion's (toys, not small), so nothing says")
     (other,) = [run for run in crowned.store.runs() if run.name == FIRST and run.run_id != crowned.champion().run_id]
     refused(crowned, other.run_id, "(small with other test-images, train-images)")
 

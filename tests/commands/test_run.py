@@ -14,6 +14,7 @@ from scratch_project import ROOT, commit, git, write_lock, write_training
 from softmax_regression.commands import run
 from softmax_regression.lineage import states
 from softmax_regression.lineage.sync import NOTHING_TO_DO
+from softmax_regression.tracking.run_store import RunStore
 
 
 @pytest.fixture
@@ -161,12 +162,14 @@ def test_the_summary_names_the_result_and_the_run(tmp_path: Path, monkeypatch: p
         with pytest.raises(ValueError, match=rf"{said}.*; run `dvc repro -f evaluate`$"):
             run.summary(root, root)
     findings.write_text(json.dumps({"metrics": figures, "tags": {"checks.failed": "none"}}))
+    run_id = next(one.run_id for one in RunStore.open(root).runs() if one.name == "small_lr0.1_b10_e3_s1")
     assert run.summary(root, root).splitlines() == [
         "data set:      small",
         "test accuracy: 0.7900 (95% interval 0.7400 to 0.8300)",
-        "MLflow run:    small lr0.1 b10 e3 s1",
+        "MLflow run:    small_lr0.1_b10_e3_s1",
         "predictions:   artifacts/predict/first.png",
         "see the runs:  make ui",
+        f"see this run:  {RunStore.open(root).run_link(run_id)}",
     ]
     write_training(root / "artifacts/train")
     write_lock(root)

@@ -139,13 +139,14 @@ def test_a_run_is_described(root: Path) -> None:
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC, \d+ s", facts["started"])
     assert facts["by"] == getpass.getuser()
     assert "test_accuracy 0.9600, " in facts["metrics"]
-    assert {"reproduced", "repetition of", "restored", "machine"}.isdisjoint(facts)
+    assert facts["page"] == RunStore.open(root).run_link(run.run_id)
+    assert {"reproduced", "repetition of", "restored", "machine", "model"}.isdisjoint(facts)
     assert text.endswith("The commit that it came of is not known.")
 
 
 def test_the_workspaces_run_is_shown_where_none_is_named(root: Path) -> None:
     """Without a word the run of the outputs in the working folder is meant."""
-    assert show(root).startswith("small lr0.1 b10 e3 s1 (")
+    assert show(root).startswith("small_lr0.1_b10_e3_s1 (")
     assert show(root) == show(root, "workspace")
 
 
@@ -156,7 +157,7 @@ def test_repetitions_name_each_other(tmp_path: Path) -> None:
     first = next(run for run in store.runs() if run.name == SEED_3)
     add_run(store, range(90), train__seed=3)
     assert facts_of(show(root, SEED_3))["reproduced"].startswith("1 time, last on 20")
-    again = show(root, f"{SEED_3} #2")
+    again = show(root, f"{SEED_3}#2")
     assert ", a repetition)\n" in again
     assert facts_of(again)["repetition of"] == first.run_id
 
@@ -193,7 +194,7 @@ def test_seeds_of_version_0_1_stand_beside_new_ones(tmp_path: Path) -> None:
         store, range(30), train__seed=4, optimizer__learning_rate=0.7, download__make_classification__n_samples=samples
     )
     key = add_old_run(store, range(60), train__seed=5, optimizer__learning_rate=0.7)
-    old, new = (f"small lr0.7 b10 e3 s{seed}" for seed in (5, 4))
+    old, new = (f"small_lr0.7_b10_e3_s{seed}" for seed in (5, 4))
     assert key in show(root, old)
     board = leaderboard(store, "final/test_accuracy", top=20)
     (row,) = [row for row in board.rankings["small"].rows if "lr0.7" in row.name]

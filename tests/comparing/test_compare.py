@@ -165,7 +165,7 @@ def test_a_number_of_seeds_that_makes_no_sense_is_refused(store: RunStore, root:
 
 def test_two_seeds_of_one_configuration_are_one_configuration(store: RunStore, root: Path) -> None:
     """There is nothing to prefer; what the two models differ in is the seed."""
-    found = compare(store, root, [RATE_01, "small lr0.1 b10 e3 s1"])
+    found = compare(store, root, [RATE_01, "small_lr0.1_b10_e3_s1"])
     assert [configuration.letters for configuration in found.configurations] == ["A=B"]
     assert found.configuration_tests == ()
     assert {key for key, values in found.params.items() if len(set(values)) > 1} == {"train.seed"}
@@ -263,7 +263,7 @@ def test_data_without_images_are_compared_as_examples(tmp_path: Path) -> None:
     for rate in (0.1, 0.5):
         wrong = WRONG[rate, 0]
         add_run(store, wrong, data__name="points", digest="d3", shape=(2,), optimizer__learning_rate=rate)
-    found = compare(store, copy, ["points lr0.1 b10 e3 s0", "points lr0.5 b10 e3 s0"])
+    found = compare(store, copy, ["points_lr0.1_b10_e3_s0", "points_lr0.5_b10_e3_s0"])
     assert (found.noun, found.images) == ("examples", None)
     assert found.no_images == "the examples of points are features, not images"
 
@@ -304,5 +304,5 @@ def test_damaged_predictions_are_named(store: RunStore, root: Path, tmp_path: Pa
     (run,) = (run for run in RunStore.open(copy).runs() if run.name == RATE_05)
     (path,) = copy.glob(f"mlruns/*/{run.run_id}/artifacts/evaluation/predictions.csv")
     path.write_text("index,label,predicted\n1,0,0\n")
-    with pytest.raises(ValueError, match=r"of the run small lr0.5 .* cannot be read: its rows .*evaluate`"):
+    with pytest.raises(ValueError, match=r"of the run small_lr0.5_.* cannot be read: its rows .*evaluate`"):
         compare(RunStore.open(copy), copy, [RATE_01, RATE_05])

@@ -25,12 +25,12 @@ def test_each_configuration_is_one_row_the_best_first(board: Leaderboard) -> Non
     small = board.rankings["small"]
     assert not small.ascending
     assert [(row.name, row.seeds) for row in small.rows] == [
-        ("lr0.3 b10 e3", ("0",)),
-        ("lr0.5 b10 e3", ("0", "1", "2")),
-        ("lr0.9 b10 e3", ("0",)),
-        ("lr0.1 b10 e3", ("0", "1", "2", "3")),
+        ("lr0.3_b10_e3", ("0",)),
+        ("lr0.5_b10_e3", ("0", "1", "2")),
+        ("lr0.9_b10_e3", ("0",)),
+        ("lr0.1_b10_e3", ("0", "1", "2", "3")),
     ]
-    assert [row.name for row in board.rankings["toys"].rows] == ["lr0.1 b10 e3"]
+    assert [row.name for row in board.rankings["toys"].rows] == ["lr0.1_b10_e3"]
     assert small.rows[3].mean == pytest.approx((0.8 + 0.79 + 0.81 + 0.7) / 4, abs=1e-12)
 
 
@@ -51,15 +51,15 @@ def test_losses_rank_from_the_smallest(store: RunStore) -> None:
     """A loss is better small; there is no interval over images for it."""
     small = leaderboard(store, "final/test_loss", top=20).rankings["small"]
     assert small.ascending
-    assert [row.name for row in small.rows][:2] == ["lr0.3 b10 e3", "lr0.5 b10 e3"]
+    assert [row.name for row in small.rows][:2] == ["lr0.3_b10_e3", "lr0.5_b10_e3"]
     assert all(row.interval is None for row in small.rows)
 
 
 def test_configurations_without_the_metric_are_left_out(store: RunStore, board: Leaderboard) -> None:
     """The run that was not evaluated has a training loss but no test accuracy: a line says what is not there."""
     by_loss = leaderboard(store, "final/train_loss", top=20).rankings["small"]
-    assert "lr0.2 b10 e3" in [row.name for row in by_loss.rows]
-    assert "lr0.2 b10 e3" not in [row.name for row in board.rankings["small"].rows]
+    assert "lr0.2_b10_e3" in [row.name for row in by_loss.rows]
+    assert "lr0.2_b10_e3" not in [row.name for row in board.rankings["small"].rows]
     line = "Configurations without the figure are left out: --metric NAME ranks by another one.\n"
     assert leaderboard_text(board).count(line) == 1
 
@@ -87,7 +87,9 @@ def test_the_default_is_the_validation_accuracy(validated: RunStore) -> None:
     board = leaderboard(validated, top=20)
     small = board.rankings["small"]
     assert small.metric == "final/validation_accuracy"
-    assert [(row.name, row.seeds, row.interval) for row in small.rows] == [("lr0.5 b10 e3", ("0", "1", "2"), None)]
+    assert [(row.name, row.seeds, row.interval) for row in small.rows] == [
+        ("val50_lr0.5_b10_e3", ("0", "1", "2"), None)
+    ]
     assert small.rows[0].mean == pytest.approx(0.8, abs=1e-12)  # rounding of three additions in float64
     text = leaderboard_text(board)
     assert "final/validation_accuracy on small, largest first: 1 configuration\n" in text
@@ -116,8 +118,8 @@ def test_only_the_top_is_shown(store: RunStore) -> None:
     """Two of four rows; the heading says that there are more, and at four that there are not."""
     text = leaderboard_text(leaderboard(store, TEST_ACCURACY, top=2))
     assert "final/test_accuracy on small, largest first: the best 2 configurations\n" in text
-    assert "2  lr0.5 b10 e3" in text
-    assert "3  lr0.9 b10 e3" not in text
+    assert "2  lr0.5_b10_e3" in text
+    assert "3  lr0.9_b10_e3" not in text
     assert "final/test_accuracy on toys, largest first: 1 configuration\n" in text
     assert "small, largest first: 4 configurations\n" in leaderboard_text(leaderboard(store, TEST_ACCURACY, top=4))
 
@@ -126,8 +128,8 @@ def test_the_text_has_the_figures_and_their_limits(board: Leaderboard) -> None:
     """Mean, standard deviation, interval, seeds, run; what noise is; that the top is flattered; 100 columns, ASCII."""
     text = leaderboard_text(board)
     low, high = board.rankings["small"].rows[2].interval or (math.nan, math.nan)
-    assert f"3  lr0.9 b10 e3   0.9000       -  {low:.4f} to {high:.4f}  0" in text
-    assert "2  lr0.5 b10 e3   0.9600  0.0100" in text
+    assert f"3  lr0.9_b10_e3   0.9000       -  {low:.4f} to {high:.4f}  0" in text
+    assert "2  lr0.5_b10_e3   0.9600  0.0100" in text
     assert re.search(r" 0-3 +4 runs", text)
     assert "are noise until shown" in text
     assert "Choosing the top row by its test figure flatters it" in text

@@ -46,7 +46,7 @@ def test_a_measured_run_holds_what_the_stage_gives(root: Path) -> None:
 def test_other_data_are_refused(root: Path) -> None:
     """The prepared data set has the run's name and other examples: one line, and nothing is recorded."""
     write_folder(root / FOLDER, parts=make_parts(train=300, test=51, shape=(6, 6)))
-    with pytest.raises(ValueError, match=r"data/prepared holds other data of the name small than small lr0\.1"):
+    with pytest.raises(ValueError, match=r"data/prepared holds other data of the name small than small_lr0\.1"):
         measure(RunStore.open(root), root, only_run(root), small_params().evaluate)
     assert set(only_run(root).outputs) == {"train"}
 

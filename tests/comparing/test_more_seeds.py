@@ -19,7 +19,7 @@ from softmax_regression.sweep.sweep import run_sweep
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
-SLOW, FAST = "small lr0.1 b64 e2 s0", "small lr0.5 b64 e2 s0"
+SLOW, FAST = "small_lr0.1_b64_e2_s0", "small_lr0.5_b64_e2_s0"
 
 
 @pytest.fixture

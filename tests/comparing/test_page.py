@@ -4,6 +4,8 @@ import base64
 import dataclasses
 import io
 import itertools
+import re
+import string
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +17,8 @@ from filled_project import RATE_01, RATE_05, RATE_09
 from PIL import Image
 
 from softmax_regression.comparing.compare import compare
-from softmax_regression.comparing.comparison import Comparison, disagreement
-from softmax_regression.comparing.page import page, write_page
+from softmax_regression.comparing.comparison import ComparedRun, Comparison, disagreement
+from softmax_regression.comparing.page import page, page_name, write_page
 from softmax_regression.comparing.run_files import Predictions
 from softmax_regression.plots import quality
 from softmax_regression.statistics.seeds import compare_all_configurations
@@ -241,6 +243,26 @@ def test_the_page_is_written_whole_and_the_same(two: Comparison, html: str, tmp_
     assert len(html) < 500_000
 
 
+def named(two: Comparison, *names: str, ids: str = "ab") -> list[ComparedRun]:
+    """Return runs of these names and ids."""
+    run = two.runs[0]
+    return [
+        dataclasses.replace(run, record=dataclasses.replace(run.record, name=name, run_id=32 * letter))
+        for name, letter in zip(names, ids, strict=False)
+    ]
+
+
+def test_each_comparison_has_a_page_of_its_own(two: Comparison) -> None:
+    """Its name is safe whatever the runs are called, and not too long; the same runs in order have the same one."""
+    name = page_name(named(two, "flowers lr0.1 s0", "../../etc/passwd <b>"))
+    assert re.fullmatch(r"flowers-lr0\.1-s0-vs-etc-passwd-b-[0-9a-f]{8}\.html", name)
+    assert name == page_name(named(two, "flowers lr0.1 s0", "../../etc/passwd <b>"))
+    assert len(page_name(named(two, *["a long name " * 30] * 26, ids=string.ascii_letters))) < 200
+    assert page_name(named(two, "…", "花")).startswith("A-vs-A-")
+    others = [page_name(named(two, "one", "one", ids=ids)) for ids in ("ab", "ba", "ac", "abc")]
+    assert len({*others, page_name(named(two, "one", "one", "one", ids="abc"))}) == 4
+
+
 def test_without_images_the_page_says_why(two: Comparison) -> None:
     """Where the test images are not at hand the tables stay, and one sentence says what is missing."""
     without = Reader(page(dataclasses.replace(two, images=None, no_images="they are not here")))
@@ -294,7 +316,7 @@ def test_of_many_classes_the_pictures_show_some(two: Comparison, monkeypatch: py
 
 def test_many_runs_make_one_page(root: Path) -> None:
     """Seven runs: 21 pairs in the statistics, six disagreements of which one is open, fewer examples each."""
-    refs = [RATE_01, RATE_05, RATE_09, *(f"small lr{rate} b10 e3 s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
+    refs = [RATE_01, RATE_05, RATE_09, *(f"small_lr{rate}_b10_e3_s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
     found = compare(RunStore.open(root), root, refs)
     read = Reader(page(found))
     assert len(found.models) == 21

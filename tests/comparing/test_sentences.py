@@ -17,7 +17,6 @@ from softmax_regression.comparing.sentences import (
     model_sentence,
     on_these_alone,
     other,
-    winner_of,
 )
 from softmax_regression.statistics.models import compare_all_models, compare_models
 from softmax_regression.statistics.seeds import compare_configurations
@@ -144,7 +143,7 @@ def test_classes_are_told_where_they_differ(two: Comparison, store: RunStore, ro
     assert words == (
         "B (lr0.5) against A (lr0.1): better on cat (+16.0 points), dog (+16.0 points), owl & <co> (+16.0 points)."
     )
-    (alike,) = compare(store, root, [RATE_05, "small lr0.5 b10 e3 s1"]).disagreements
+    (alike,) = compare(store, root, [RATE_05, "small_lr0.5_b10_e3_s1"]).disagreements
     assert class_verdict(alike, two.class_names) == "No difference between A (s0) and B (s1) shows on any single class."
 
 
@@ -170,7 +169,7 @@ def test_disagreements_are_counted_in_words(two: Comparison) -> None:
 def test_names_are_told_apart() -> None:
     """The winner, the other one, and letters for a second mention."""
     won, small, lost = compared([50] * 6), compared([1, 2, 3, 4, 5, 6]), compared([-50] * 6)
-    assert [winner_of(test.names, test.these) for test in (won, lost, compared([0] * 6))] == ["new", "old", None]
+    assert [test.these.winner(test.names) for test in (won, lost, compared([0] * 6))] == ["new", "old", None]
     assert [on_these_alone(test) for test in (won, small, lost)] == [False, True, False]
     assert (other("old", won.names), other("new", won.names)) == ("new", "old")
     assert (letters("A=C (lr0.5 cosine)"), letters("B")) == ("A=C", "B")

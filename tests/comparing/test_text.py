@@ -49,7 +49,7 @@ def test_two_runs_are_told_in_order(six: Comparison) -> None:
     text = compare_text(dataclasses.replace(six, notes=("HEAD is the first",), offer=Offer(32, 52, 0, 30)))
     parts = [
         "2 runs on small, 300 test images",
-        "A  small lr0.1 b10 e3 s0",
+        "A  small_lr0.1_b10_e3_s0",
         "80.00%",
         "HEAD is the first.",
         "Are these trained models different on images like these?",
@@ -79,7 +79,7 @@ def test_two_runs_are_told_in_order(six: Comparison) -> None:
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_no_line_is_wider_than_100_columns(store: RunStore, root: Path, count: int) -> None:
     """From two runs to many; plain letters, no colours, no blanks at line ends."""
-    refs = [RATE_01, RATE_05, RATE_09, *(f"small lr{rate} b10 e3 s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
+    refs = [RATE_01, RATE_05, RATE_09, *(f"small_lr{rate}_b10_e3_s{seed}" for rate in (0.1, 0.5) for seed in (1, 2))]
     check_lines(compare_text(compare(store, root, refs[:count])))
 
 

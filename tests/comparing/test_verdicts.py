@@ -151,7 +151,7 @@ def test_one_pair_is_told_in_full(two: Comparison) -> None:
 
 def test_one_configuration_has_nothing_to_prefer(store: RunStore, root: Path) -> None:
     """Two seeds of one configuration: said so, with the spread of its seeds, 80, 79, 81 and 70%."""
-    (line,) = configuration_verdicts(compare(store, root, [RATE_01, "small lr0.1 b10 e3 s1"]))
+    (line,) = configuration_verdicts(compare(store, root, [RATE_01, "small_lr0.1_b10_e3_s1"]))
     assert line == (
         "These runs are of one configuration (at most the seed differs), so there is none to prefer. Its test "
         "accuracy: 77.50% in the mean of 4 seeds (95% interval 69.44 to 85.56), standard deviation 5.07 points."
@@ -167,7 +167,7 @@ def test_one_configuration_of_one_seed_has_no_standard_deviation(two: Comparison
 
 def test_many_runs_are_told_as_the_best_against_the_rest(store: RunStore, root: Path) -> None:
     """Six models make 15 pairs: the words name the best and whom it beats, and whom it does not."""
-    refs = [f"small lr{rate} b10 e3 s{seed}" for rate in (0.1, 0.5) for seed in (0, 1, 2)]
+    refs = [f"small_lr{rate}_b10_e3_s{seed}" for rate in (0.1, 0.5) for seed in (0, 1, 2)]
     lines = model_verdicts(compare(store, root, refs))
     assert lines == [
         "Highest test accuracy: F (lr0.5 s2), 97.00%.",

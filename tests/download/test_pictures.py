@@ -107,3 +107,16 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ValueError, match=f"^x.png has more than {limit} pixels; make it smaller$"):
         Pictures(own()).read(tmp_path / "x.png", "x.png")
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_pictures_of_phones_say_how_to_export_them(tmp_path: Path, as_bytes: bool) -> None:
+    """HEIC is known by what the file holds; a film, of the same family, is no picture."""
+    path = tmp_path / "mine.jpg"
+    for brand, said in (
+        (b"heic", "it is HEIC, which is not read here; export it as JPEG"),
+        (b"isom", "cannot be read as"),
+    ):
+        path.write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(4) + brand + bytes(100))
+        with pytest.raises(ValueError, match=said):
+            Pictures(own()).read(path.read_bytes() if as_bytes else path, "it")

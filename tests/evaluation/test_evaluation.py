@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,7 @@ def test_packed_examples_are_judged_and_drawn_as_the_features_they_stand_for(
 
 
 def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
-    """A row an example in predictions.csv and confusion.csv; scores a class; pictures; the report's lines."""
+    """A row an example in predictions.csv, a cell in confusion.csv; scores a class; pictures; the report's lines."""
     found = replace(evaluated(), failed=("a check",), guessing=("a warning",))
     write_both(tmp_path / "tables", tmp_path / "figures", found, MODEL, EXAMPLES)
     with (tmp_path / "tables" / "predictions.csv").open() as file:
@@ -115,8 +114,8 @@ def test_the_files_are_those_that_dvc_and_people_read(tmp_path: Path) -> None:
     assert [row["label"] for row in rows] == ["0", "1", "1", "1"]
     assert float(rows[2]["label_probability"]) == pytest.approx(4.5e-05, abs=1e-6)
     with (tmp_path / "tables" / "confusion.csv").open() as file:
-        pairs = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
-    assert pairs == {("left", "left"): 1, ("right", "right"): 2, ("right", "left"): 1}
+        cells = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert cells == [("left", "left", "1"), ("left", "right", "0"), ("right", "left", "1"), ("right", "right", "2")]
     assert "right,1.0,0.666" in (tmp_path / "tables" / "per_class.csv").read_text()
     assert (tmp_path / "tables" / "report.txt").read_text() == "".join(
         f"{line}\n" for line in ("a warning", *found.bands.words, "a check")

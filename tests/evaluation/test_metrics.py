@@ -26,9 +26,9 @@ def rng() -> np.random.Generator:
 
 
 def test_import_loads_numpy_alone() -> None:
-    """Importing the module loads neither scipy nor torch."""
+    """Importing the module, and statistics/, which it uses, loads neither scipy nor torch."""
     code = (
-        "import sys, softmax_regression.evaluation.metrics\n"
+        "import sys, softmax_regression.evaluation.metrics, softmax_regression.statistics.seeds\n"
         "assert 'numpy' in sys.modules\n"
         "print([m for m in ('scipy', 'torch', 'sklearn') if m in sys.modules])"
     )

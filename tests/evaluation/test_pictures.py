@@ -1,5 +1,6 @@
 """A person's picture comes out as the data set's makers would have made it, or is refused in one line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,13 @@ def test_a_busy_background_is_said(tmp_path: Path) -> None:
 
 
 def test_the_original_is_kept_upright_small_and_in_colour(tmp_path: Path) -> None:
-    """A large photograph is kept at 512 pixels, enough to show; the crop is noted."""
+    """A large photograph is kept at 512 pixels, enough to show; sizes and the crop are those of the photograph."""
     pixels = np.dstack([page(), page(), np.full((200, 300), 255, dtype=np.uint8)]).repeat(4, 0).repeat(4, 1)
     picture = read(tmp_path, pixels)
     assert (picture.original.shape, picture.original.dtype.name) == ((341, 512, 3), "uint8")
-    assert picture.notes[-1].startswith("cropped to the object: ")
-    assert picture.notes[-1].endswith(" of 512 x 341 pixels")
+    assert picture.size == (1200, 800)
+    width, height = map(int, re.findall(r"(\d+) x (\d+) of 1200 x 800 pixels", picture.notes[-1])[0])
+    assert (width, height) == pytest.approx((240, 480), abs=8)  # 3 pixels of 512, which edges are smoothed by
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3), (20, 30)])
@@ -178,8 +180,8 @@ def test_without_framing_the_whole_picture_is_seen(tmp_path: Path, shape: tuple[
     (whole,) = Pictures(own_data(colour=len(shape) == 3)).read(path, "it")
     expected = Image.fromarray(whole).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(picture.seen, np.array(expected), strict=True)
-    assert picture.notes == (f"resized from 300 x 200 to {shape[1]} x {shape[0]} pixels",)
-    assert picture.original.shape == (200, 300, 3)
+    assert picture.notes == ()
+    assert (picture.original.shape, picture.size) == ((200, 300, 3), (300, 200))
 
 
 def test_a_square_picture_is_seen_as_it_was_learned(tmp_path: Path) -> None:
@@ -254,6 +256,18 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, kind: str, sa
     with pytest.raises(ValueError, match=said) as caught:
         read_picture(tmp_path / "bad.png", SHAPE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("framed", [True, False])
+@pytest.mark.parametrize(("brands", "kind"), [((b"heic", b"mif1"), "HEIC"), ((b"mif1", b"avif"), "AVIF")])
+def test_pictures_of_phones_say_how_to_export_them(
+    tmp_path: Path, brands: tuple[bytes, bytes], kind: str, framed: bool
+) -> None:
+    """They are known by what they hold, whatever their name says."""
+    path = tmp_path / "mine.jpg"
+    path.write_bytes(b"\0\0\0\x18ftyp" + brands[0] + bytes(4) + b"".join(brands) + bytes(100))
+    with pytest.raises(ValueError, match=rf"mine\.jpg is {kind}, which is not read here; export it as JPEG$"):
+        read_picture(path, SHAPE, framed=framed)
 
 
 def test_a_model_of_features_sees_no_pictures(tmp_path: Path) -> None:

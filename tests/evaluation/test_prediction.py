@@ -52,12 +52,12 @@ def table(folder: Path, model: Model, vectors: np.ndarray, labels: list[int]) ->
 
 
 def test_vectors_have_a_table_and_the_same_pictures(tmp_path: Path) -> None:
-    """Plain vectors stand in rows: features, true and predicted class, the probability of each; and three pictures."""
+    """Plain vectors stand in rows: features, true class, label, the probability of each class; and three pictures."""
     model = Model({"weight": np.eye(2, dtype=np.float32)}, "made", ("left", "right"), (2,), 1.0, ("across", "up"))
     rows = table(tmp_path, model, VECTORS, [0, 0, 0])
-    assert list(rows[0]) == ["index", "across", "up", "true", "predicted", "P(left)", "P(right)"]
+    assert list(rows[0]) == ["index", "across", "up", "true", "label", "P(left)", "P(right)"]
     assert [row["index"] for row in rows] == ["0", "1", "2"]
-    assert [row["predicted"] for row in rows] == ["left", "right", "left"]
+    assert [row["label"] for row in rows] == ["left", "right", "left"]
     assert (rows[2]["across"], rows[2]["up"], rows[2]["true"]) == ("5.0", "0.5", "left")
     # 1 / (1 + e^-2), to the six digits that are written
     assert float(rows[0]["P(left)"]) == pytest.approx(1 / (1 + np.exp(-2)), abs=5e-7)
@@ -85,10 +85,9 @@ def test_of_many_classes_the_likeliest_three_are_written(tmp_path: Path) -> None
     assert list(row) == [
         "index",
         "true",
-        "predicted",
-        *("probability", "class 2", "probability 2", "class 3", "probability 3"),
+        *("label", "probability", "label 2", "probability 2", "label 3", "probability 3"),
     ]
-    assert (row["true"], row["predicted"], row["class 2"], row["class 3"]) == ("kind 7", "kind 4", "kind 7", "kind 9")
+    assert (row["true"], row["label"], row["label 2"], row["label 3"]) == ("kind 7", "kind 4", "kind 7", "kind 9")
     assert float(row["probability"]) > float(row["probability 2"]) > float(row["probability 3"]) > 0
 
 

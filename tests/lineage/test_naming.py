@@ -161,9 +161,9 @@ def test_an_ambiguous_word_is_one_clear_error(copy: tuple[RunStore, Path]) -> No
     store, root = copy
     for number in (1, 2):
         tags = {"dvc.exp.name": "twice"}
-        add_run(store, range(9), optimizer__learning_rate=0.7 + number / 10, tags=tags)
+        add_run(store, range(9), optimizer__learning_rate=(7 + number) / 10, tags=tags)
     for call in (resolve, state_named):
-        with pytest.raises(ValueError, match=r"'twice' names 2 runs, give an id: small lr0\.9 .*, small lr0\.8 .*live"):
+        with pytest.raises(ValueError, match=r"'twice' names 2 runs, give an id: small_lr0\.9_.*, small_lr0\.8_.*live"):
             call(store, root, "twice")
 
 
@@ -221,7 +221,7 @@ def test_the_state_of_a_run_is_found_without_looking_into_others(
 
 def test_one_run_under_two_names_is_refused(store: RunStore, root: Path) -> None:
     """A run is not compared with itself, whichever words name it."""
-    with pytest.raises(ValueError, match=r"'wavy-cats' and 'small lr0.5 b10 e3 s0' are the same run, .*; name differ"):
+    with pytest.raises(ValueError, match=r"'wavy-cats' and 'small_lr0.5_b10_e3_s0' are the same run, .*; name differ"):
         resolve_all(store, root, ["wavy-cats", RATE_05])
     with pytest.raises(ValueError, match="'wavy-cats' is given twice"):
         resolve_all(store, root, ["wavy-cats", "wavy-cats"])
@@ -235,7 +235,7 @@ def test_best_is_a_run_that_can_be_compared_here(copy: tuple[RunStore, Path]) ->
     (root / "data/prepared/report.json").unlink()
     found = resolve_all(store, root, [RATE_01, "best"])[1]
     assert found.record.name == RATE_09
-    assert "small lr0.95 b10 e3 has the lowest training loss, 0.0500 (one seed), but no run with" in found.how
+    assert "small_lr0.95_b10_e3 has the lowest training loss, 0.0500 (one seed), but no run with" in found.how
 
 
 def test_best_is_sought_on_the_data_of_the_other_runs(store: RunStore, root: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_run_of_version_0_1_is_named_like_any_other(copy: tuple[RunStore, Path
     store, root = copy
     key = add_old_run(store, range(30), train__seed=7)
     run = next(run for run in store.settled(store.runs()) if run.key == key)
-    assert run.name == "small lr0.1 b10 e3 s7"
+    assert run.name == "small_lr0.1_b10_e3_s7"
     for ref in (run.name, run.run_id, run.run_id[:8], key, key[:6]):
         assert resolve(store, root, ref).record == run
     use_outputs_of(root, store, run.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 import shutil
 from dataclasses import replace
@@ -87,6 +89,15 @@ def test_outside_git_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit(tmp_path) is None
     assert origin_here(tmp_path).tags["git.commit"] == "none"
+
+
+def test_machine_and_versions_are_a_tag_each(tmp_path: Path) -> None:
+    """What a run's page shows of them are two tags, not ten."""
+    tags = origin_here(tmp_path).tags
+    assert tags["machine"].startswith(f"{platform.system()} {platform.machine()}, ")
+    assert f", {os.cpu_count()} CPUs" in tags["machine"]
+    assert tags["versions"].startswith(f"python {platform.python_version()}, torch 2.")
+    assert not [name for name in tags if name.startswith("version.")]
 
 
 def test_dvc_names_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

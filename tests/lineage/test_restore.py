@@ -55,7 +55,7 @@ def test_a_run_starts_with_where_it_comes_from(store: RunStore, experiment: Expe
     origin = Origin({"git.commit": "abc", "dvc.exp.name": "wavy-cats"}, diff="+x\n", params="a: 1\n")
     run = start(store, experiment, origin)
     found = store.existing(run.run_id)
-    assert found.name == "small lr0.1 b256 e2 s0 [wavy-cats]"
+    assert found.name == "small_lr0.1_e2_s0"
     assert found.config_key == config_key(experiment)
     assert found.configuration == experiment.configuration
     assert found.tags.items() >= {"git.commit": "abc", "data": "small"}.items()
@@ -118,6 +118,14 @@ def test_a_run_that_was_cut_off_is_completed(store: RunStore, experiment: Experi
     assert store.existing(killed).status == ("FINISHED" if same else "KILLED")
     points = store.history(run.run_id, ["curves/train_loss"])["curves/train_loss"]
     assert points == [(row.epoch, row.train_loss) for row in curves]
+
+
+def test_a_run_that_an_earlier_version_began_is_completed(store: RunStore, experiment: Experiment, train: Path) -> None:
+    """The learning rate stood among the curves then; what is not recorded today does not count against it."""
+    killed = cut_off(experiment)
+    store.log_batch(killed, [("curves/learning_rate", 1, 0.1)])
+    trained = write_training(train, test=experiment.params["test"])
+    assert restore(store, trained, train, Origin({}), {}).run_id == killed
 
 
 def test_no_store_is_one_line_for_a_late_stage(

@@ -64,7 +64,7 @@ def test_a_missing_run_is_rebuilt_from_the_outputs_of_all_stages(project: Path) 
     (line,) = sync(project)
     store = RunStore.open(project)
     (run,) = store.runs()
-    assert line == f"workspace: small lr0.1 b256 e2 s0 ({run.run_id[:8]}): restored"
+    assert line == f"workspace: small_lr0.1_e2_s0 ({run.run_id[:8]}): restored"
     assert run.live
     assert run.key == read_experiment(project / "artifacts/train/experiment.json").key
     assert run.tags["experiment.restored"] == "true"
@@ -208,11 +208,11 @@ def test_a_repetition_takes_the_place_of_a_deleted_run(project: Path) -> None:
     assert [run.live for run in store.settled(store.runs())] == [True]
     lines = list(sync(project))
     assert lines[0].endswith("added artifacts/evaluate, artifacts/predict")
-    assert lines[1:] == [f"again #2 ({again.run_id[:8]}): live again"]
+    assert lines[1:] == [f"again#2 ({again.run_id[:8]}): live again"]
     assert store.existing(again.run_id).live
     store.mlflow.restore_run(first.run_id)
     assert [run.run_id for run in store.settled(store.runs()) if run.live] == [first.run_id]
-    assert list(sync(project)) == [f"again #2 ({again.run_id[:8]}): no longer live"]
+    assert list(sync(project)) == [f"again#2 ({again.run_id[:8]}): no longer live"]
     assert store.existing(first.run_id).tags["experiment.reproduced"].startswith("1 time, last on 20")
     assert list(sync(project)) == [f"{NOTHING_TO_DO}: MLflow holds a complete run for each state"]
 
@@ -310,7 +310,7 @@ def test_a_state_without_its_files_does_not_stop_the_others(project: Path) -> No
     write_training(project / "artifacts/train", train__seed=5)
     write_late_stages(project)
     for said in (
-        "workspace: small lr0.1 b256 e2 s5",
+        "workspace: small_lr0.1_e2_s5",
         "nothing to do: MLflow holds a complete run for each other state",
     ):
         lines = list(sync(project))

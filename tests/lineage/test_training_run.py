@@ -39,7 +39,7 @@ def test_a_training_is_a_run_from_its_first_epoch_to_its_outputs(
         (run,) = attempts(store, experiment)
         assert (run.status, run.live, run.key) == ("RUNNING", False, "")
         assert run.params["optimizer.learning_rate"] == "0.1"
-        assert {"git.commit", "python", "processor", "data"} <= run.tags.keys()
+        assert {"git.commit", "machine", "versions", "data"} <= run.tags.keys()
         assert training.checkpoint is not None
         assert training.checkpoint.name == config_key(experiment)
         assert training.checkpoint.stat().st_mode & 0o777 == 0o700

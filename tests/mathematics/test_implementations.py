@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from softmax_regression.mathematics.batches import Inputs
-from softmax_regression.mathematics.implementations import IMPLEMENTATIONS, DrawLayer, Exact, Implementation, build
+from softmax_regression.mathematics.implementations import (
+    IMPLEMENTATIONS,
+    DrawLayer,
+    Exact,
+    Implementation,
+    Textbook,
+    build,
+)
 from softmax_regression.mathematics.softmax import SoftmaxRegression
 from softmax_regression.params import ModelParams, load_params
 
@@ -85,6 +92,25 @@ def test_measuring_is_what_a_step_sees_before_it_moves(name: str) -> None:
     assert torch.equal(correct, seen[1])
     if name == "exact":
         assert torch.equal(losses, seen[0])
+
+
+def test_the_textbook_is_watched() -> None:
+    """Of each step: the smallest and the largest logit, the mean and the largest loss, finite where its own are not."""
+    textbook = built("textbook", dtype=torch.float32)
+    assert isinstance(textbook, Textbook)
+    optimizer = textbook.build_optimizer(PARAMS.optimizer)
+    logits, steps = [], []
+    for factor, part in ((1, slice(0, 4)), (1000, slice(4, 7))):
+        textbook.tensors()["weight"].mul_(factor)
+        logits.append(FEATURES[part] @ textbook.tensors()["weight"].double().T + textbook.tensors()["bias"].double())
+        steps.append(textbook.step(optimizer, STORED[part], LABELS[part]))
+    losses, _ = textbook.measures(steps)
+    assert not losses.isfinite().all()
+    (figures,) = textbook.watched
+    for own, z, labels in zip(figures, logits, (LABELS[:4], LABELS[4:]), strict=True):
+        stable = nn.functional.cross_entropy(z, labels, reduction="none")
+        wanted = torch.stack([z.min(), z.max(), stable.mean(), stable.max()])
+        torch.testing.assert_close(own.double(), wanted, rtol=1e-6, atol=1e-6)  # float32
 
 
 def test_exact_sums_are_those_of_float64_whatever_is_asked_for() -> None:

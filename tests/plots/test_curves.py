@@ -29,6 +29,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "curves, one epoch": lambda: curves.training_curves(history(1), "test"),
     "curves, 3 of 40": lambda: curves.training_curves(history(3), "validation", epochs=40),
     "book": lambda: curves.training_curves_book(history(10), "test"),
+    "book, large losses": lambda: curves.training_curves_book(history(4, start=2.27), "validation"),
     "book, one epoch": lambda: curves.training_curves_book(history(1), "test"),
     "compare": lambda: curves.compare_curves(RUNS),
 }
@@ -53,6 +54,11 @@ def test_the_book_figure_has_the_books_lines_and_axes() -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["train loss", "train acc", "test acc"]
     assert axes.get_xgridlines()[0].get_visible()
     assert axes.get_ygridlines()[0].get_visible()
+
+
+def test_the_book_figure_names_both_axes(words: Words) -> None:
+    """The book's own name for epochs; loss and accuracy share the other axis."""
+    assert {"epoch", "loss (nats per example), accuracy"} <= set(words(curves.training_curves_book(history(3), "test")))
 
 
 def test_the_book_figure_grows_its_axis_to_show_every_value() -> None:

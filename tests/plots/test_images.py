@@ -54,7 +54,7 @@ def own(class_names: tuple[str, ...] = FASHION, shape: tuple[int, ...] = (300, 4
     random = np.random.default_rng(0)
     share = random.dirichlet(np.ones(len(class_names)))
     original = random.integers(0, 256, shape, dtype=np.uint8)
-    return images.own_picture(original, examples(1)[0][0], share, class_names)
+    return images.own_picture(original, examples(1)[0][0], share, class_names, size=(4032, 3024))
 
 
 DRAWN: dict[str, Callable[[], Any]] = {
@@ -268,7 +268,11 @@ def test_an_own_picture_shows_what_was_given_and_what_was_seen(words: Words) -> 
     """Both sizes are written, the likeliest class is the headline, and each class has its probability."""
     chances = np.array([0.1, 0.65, 0.25])
     figure: Any = images.own_picture(
-        np.zeros((1500, 2000), np.uint8), np.zeros((28, 28), np.uint8), chances, ("cat", "dog", "owl")
+        np.zeros((384, 512), np.uint8),
+        np.zeros((28, 28), np.uint8),
+        chances,
+        ("cat", "dog", "owl"),
+        size=(2000, 1500),
     )
     shown = words(figure)
     assert {"your picture, 2000 × 1500", "what the model saw, 28 × 28", "dog, 65%"} <= set(shown)

@@ -1,7 +1,10 @@
 """Files of figures are whole, the same bytes every time and without dates; the style is ours alone."""
 
 import hashlib
+import importlib
+import inspect
 import os
+import pkgutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +15,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from softmax_regression import plots
 from softmax_regression.plots import curves, images, look
 from softmax_regression.plots.look import Array
 
@@ -85,3 +89,18 @@ def test_pixels_are_opaque_white_around_the_picture(pixels: Callable[[Any], Arra
     assert image.shape == (*reversed(figure.canvas.get_width_height()), 3)
     assert (image[0] == 255).all()
     assert (image[:, -1] == 255).all()
+
+
+def test_every_picture_is_drawn_in_our_style() -> None:
+    """All public functions of plots/ that return a figure are styled."""
+    modules = [
+        importlib.import_module(f"{plots.__name__}.{found.name}") for found in pkgutil.iter_modules(plots.__path__)
+    ]
+    drawing = {
+        f"{module.__name__}.{name}": function
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if name[0] != "_" and name != "new_figure" and "Figure" in str(inspect.signature(function).return_annotation)
+    }
+    assert len(drawing) > 10
+    assert [name for name, function in drawing.items() if not hasattr(function, "__wrapped__")] == []

@@ -80,6 +80,9 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "regions": lambda: regions(title="made up"),
     "regions, long names": lambda: regions(LONG),
     "reliability": reliability,
+    "reliability, 15 bins, millions": lambda: quality.reliability_diagram(
+        np.linspace(0, 1, 15), np.ones(15), np.full(15, 1_234_567), ece=0.5
+    ),
     "risk": lambda: quality.risk_coverage(np.arange(1, 101) / 100, np.linspace(1, 0.83, 100)),
     "risk, no mistakes": lambda: quality.risk_coverage(np.arange(1, 101) / 100, np.ones(100)),
 }
@@ -97,9 +100,31 @@ def test_confusion_cells_hold_counts_or_percent_of_the_actual_class(words: Words
     plain = words(quality.confusion_matrix(counts, ("a", "b", "c")))
     assert [word for word in plain if word.isdigit()] == ["8", "2", "0", "1", "3", "0", "0", "0", "0"]
     share = words(quality.confusion_matrix(counts, ("a", "b", "c"), normalize=True))
-    cells = [word for word in share if word[0].isdigit()]
+    cells = [word for word in share if word[0].isdigit() and word[-1] != "%"]
     assert cells == ["80.0", "20.0", "0", "25.0", "75.0", "0", "0", "0", "0"]
     assert plain.count("a") == share.count("a") == 2
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_bar_of_the_confusion_matrix_gives_the_share_of_each_colour(normalize: bool) -> None:
+    """Where the bar says 10% it has the colour of a cell with a tenth of the actual class, and so on."""
+    figure: Any = quality.confusion_matrix(np.array([[4, 6], [1, 9]]), ("a", "b"), normalize=normalize)
+    cells, bar = figure.axes[0].images
+    assert (cells.get_cmap().name, cells.get_clim()) == (bar.get_cmap().name, bar.get_clim())
+    left, right = bar.get_extent()[:2]
+    ticks = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts if text.get_text().endswith("%")}
+    assert list(ticks) == ["0%", "10%", "40%", "100%"]
+    for words, share in (("10%", cells.get_array()[1, 0]), ("40%", cells.get_array()[0, 0])):
+        place = (ticks[words] - left) / (right - left)
+        assert bar.get_array()[0, round(256 * place)] == pytest.approx(share, abs=1 / 256)  # the bar has 257 colours
+
+
+def test_small_cells_have_whole_percents(words: Words) -> None:
+    """Of twenty classes a cell says 17, not 16.7: that could not be read."""
+    counts = np.eye(20, dtype=int) * 5
+    counts[0, 1] = 1
+    share = words(quality.confusion_matrix(counts, [f"c{k}" for k in range(20)], normalize=True))
+    assert {"83", "17", "100"} <= set(share)
 
 
 def test_the_last_column_may_have_no_row(words: Words) -> None:
@@ -138,12 +163,14 @@ def test_bars_are_as_long_as_the_measures(words: Words) -> None:
 
 
 def test_reliability_bars_are_the_accuracy_of_filled_bins(words: Words) -> None:
-    """Empty bins have no bar above and none below; the error is written."""
+    """Empty bins have no bar above and none below; the error is written, and how many examples each bin holds."""
     figure = reliability(4)
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights == pytest.approx([0.375**2, 0.625**2, 0.875**2], abs=1e-12)
     assert [patch.get_height() for patch in figure.axes[1].patches] == [0, 1000, 2000, 3000]
-    assert {"ECE 0.0123", "6,000 examples, by confidence"} <= set(words(figure))
+    shown = words(figure)
+    assert {"ECE 0.0123", "How many of the 6,000 examples each bin holds"} <= set(shown)
+    assert [word for word in shown if word == "0" or word.endswith(",000")] == ["0", "1,000", "2,000", "3,000"]
 
 
 def test_risk_coverage_names_the_accuracy_of_all_of_80_and_of_50_percent(words: Words) -> None:

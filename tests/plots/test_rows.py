@@ -62,6 +62,12 @@ def test_a_row_names_the_true_class_and_the_likeliest_three(words: Words) -> Non
     assert np.array(bars[:3]) / bars[0] == pytest.approx([1, 0.25 / 0.6, 0.1 / 0.6])
 
 
+def test_names_of_a_usual_length_are_whole(words: Words) -> None:
+    """Letters get smaller before the end of a name is cut, which often is what tells two classes apart."""
+    classes = tuple(f"species {k}" for k in range(100, 400))
+    assert not [shown for shown in words(predictions(classes)) if shown.startswith("✗") and "…" in shown]
+
+
 def test_wrong_predictions_are_red() -> None:
     """The bar of a wrong prediction is red, that of the true class blue."""
     figure: Any = rows.prediction_rows(np.array([0]), np.array([1]), np.array([[0.8, 0.2]]), SHORT, title="one")

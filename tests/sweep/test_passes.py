@@ -56,6 +56,33 @@ def test_small_passes_go_side_by_side_to_the_same_bits(folder: Path, capfd: pyte
     assert "epoch" not in capfd.readouterr().out  # no lines of each training
 
 
+def test_a_large_pass_names_the_configuration_that_leads(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line an epoch: the best validation accuracy, and whose it is, by what differs between the configurations."""
+    rates, momenta = (0.0001, 0.001, 0.01, 0.1, 0.3), (0.0, 0.9)
+    group = [
+        configuration(data__validation_size=50, optimizer__learning_rate=rate, optimizer__momentum=momentum)
+        for rate in rates
+        for momentum in momenta
+    ]
+    ((*found,),) = train_passes([group], folder)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "pass 1/1: 10 configurations"
+    best = max(found, key=lambda one: one.outcome.history.last.held_out_accuracy)
+    optimizer = best.trial.params.optimizer
+    said = f"{best.outcome.history.last.held_out_accuracy:.4f} leads: learning rate {optimizer.learning_rate}, momentum"
+    assert f"validation accuracy {said} {optimizer.momentum} (" in lines[-1]
+    assert len(lines) == 1 + group[0].params.train.epochs
+    assert max(map(len, lines)) < 120
+
+
+def test_a_pass_of_one_configuration_names_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing that it could lead: its figures are shown."""
+    list(train_passes([[configuration(data__validation_size=50)]], folder))
+    text = capsys.readouterr().out
+    assert "train loss" in text
+    assert "leads" not in text
+
+
 def test_the_answers_of_a_pass_are_those_of_its_models(folder: Path) -> None:
     """Which validation examples are right in the end is what the last accuracy counts."""
     ((one,),) = train_passes([[configuration(data__validation_size=50)]], folder)

@@ -74,7 +74,9 @@ def test_a_new_store_is_where_a_bare_mlflow_ui_looks(root: Path) -> None:
     assert query(root, "SELECT name FROM experiments ORDER BY 1") == [("Default",), ("softmax-regression",)]
     name, value = ui.view_tag()
     assert query(root, f"SELECT value FROM experiment_tags WHERE key = '{name}'") == [(value,)]
-    assert RunStore.open(root).ui_command() == "make ui"
+    store = RunStore.open(root)
+    assert store.ui_command() == "make ui"
+    assert store.run_link("r1") == "http://runs.localhost:5000/#/experiments/1/runs/r1?workflowType=machine_learning"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
@@ -377,16 +379,19 @@ def small_model(folder: Path) -> ModelParts:
 
 
 def test_the_model_is_one_that_mlflow_loads(store: RunStore, tmp_path: Path) -> None:
-    """The logged model predicts, refuses what its signature does not say, and knows its run."""
+    """The logged model predicts, refuses what its signature does not say, and knows its run, whose name it has.
+
+    As MLflow takes it: without points.
+    """
     from mlflow import pyfunc
     from mlflow.exceptions import MlflowException
 
-    run = store.start_run("a", "c", {"p": 1})
+    run = store.start_run("lr0.5_s0", "c", {"p": 1})
     for writing in (run, store.continue_run(run.run_id)):  # the second time there is one
         writing.log_model(small_model(tmp_path))
     assert run.finish(), run.lost
     (model,) = store.mlflow.search_logged_models([store.experiment_id])
-    assert (model.name, model.source_run_id, str(model.status)) == ("model", run.run_id, "READY")
+    assert (model.name, model.source_run_id, str(model.status)) == ("lr0,5_s0", run.run_id, "READY")
     folder = Path(model.artifact_location)
     assert (folder / "requirements.txt").read_text().split() == ["mlflow", "numpy", "safetensors"]
     assert not list(folder.rglob("*.pkl"))
@@ -578,7 +583,7 @@ def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            assert line.startswith(f"MLflow UI: http://127.0.0.1:{port}/#/experiments/"), line
+            assert line.startswith(f"MLflow UI: http://runs.localhost:{port}/#/experiments/"), line
             yield process, f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -591,6 +596,7 @@ def test_a_server_keeps_runs_until_it_dies(root: Path, tmp_path: Path, monkeypat
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "remote")  # made by the server: it keeps the files, too
         store = RunStore.open(tmp_path / "client")
         assert store.ui_command() == ui.link(uri, store.experiment_id)
+        assert store.run_link("r1") == ui.run_link(uri, store.experiment_id, "r1")
         run = store.start_run("a", "c", {"p": 1}, {"t": "x"})
         run.log_metrics({"m": 1.0}, 1)
         run.log_text("text", "folder/a.txt")

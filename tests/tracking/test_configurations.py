@@ -31,6 +31,9 @@ def grouped(*records: RunRecord) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        ("digits_lr0.1_s3", "digits_lr0.1"),
+        ("digits_lr0.1_s3#2", "digits_lr0.1"),
+        ("lr0.1_s31", "lr0.1_s31"),
         ("digits lr0.1 s3", "digits lr0.1"),
         ("digits lr0.1 s3 #2", "digits lr0.1"),
         ("digits lr0.1 s3 [wavy-cats]", "digits lr0.1"),
@@ -41,7 +44,7 @@ def grouped(*records: RunRecord) -> list[list[str]]:
     ],
 )
 def test_a_name_loses_its_seed(name: str, expected: str) -> None:
-    """The seed goes, its DVC experiment, and the number of the attempt; a name that a person gave stays."""
+    """The seed goes, and the number of the attempt; a name that a person gave stays. Older names have blanks."""
     assert name_without_seed(RunRecord("id", name, "FINISHED", 0, 0, {"train.seed": "3"}, {}, {})) == expected
 
 

@@ -470,9 +470,10 @@ def test_the_server_refuses_what_is_no_request_with_400(server: str, body: bytes
     assert post(server, IMAGES[:1].tolist())[0] == 200
 
 
-def test_the_server_answers_a_black_image(server: str) -> None:
-    """Zeros alone are an image."""
-    assert post(server, (IMAGES[:1] * 0).tolist())[0] == 200
+@pytest.mark.parametrize("value", [0, 255, 0.0, 255.0])
+def test_the_server_answers_a_black_image_and_a_white_one(server: str, value: float) -> None:
+    """Zeros alone are an image, and so is the largest value alone, written as whole numbers or with a point."""
+    assert post(server, np.full((1, 4, 3), value).tolist())[0] == 200
 
 
 def test_the_server_answers_columns_by_their_names(table_server: str, table_model: tuple[Path, pd.DataFrame]) -> None:

@@ -327,11 +327,11 @@ def test_attempts_are_numbered_and_the_first_stays_live(store: RunStore) -> None
     with pytest.raises(ZeroDivisionError), store.start_run("a", "c", {}) as second:
         second.log_metrics({"m": 1 / 0})
     third = store.start_run("a", "c", {})
-    assert (second.name, third.name) == ("a #2", "a #3")
+    assert (second.name, third.name) == ("a#2", "a#3")
     assert third.finish(key="k1")
     assert [(record.name, record.status, record.live) for record in store.attempts("c")] == [
-        ("a #3", "FINISHED", False),
-        ("a #2", "FAILED", False),
+        ("a#3", "FINISHED", False),
+        ("a#2", "FAILED", False),
         ("a", "FINISHED", True),
     ]
     found = store.find("k1")
@@ -363,7 +363,7 @@ def test_other_weights_become_live_only_when_their_run_has_finished(store: RunSt
     second = store.start_run("a", "c", {})
     assert [record.name for record in store.runs() if record.live] == ["a"]
     assert second.finish(key="k2")
-    assert [record.name for record in store.runs() if record.live] == ["a #2"]
+    assert [record.name for record in store.runs() if record.live] == ["a#2"]
     assert str(store.attempts("c")[1]).endswith("superseded)")
 
 
@@ -380,7 +380,7 @@ def test_four_processes_create_one_store(tmp_path: Path, bare: pytest.MonkeyPatc
     assert [program.communicate()[0] for program in programs] == [""] * 4
     assert [program.returncode for program in programs] == [0] * 4
     runs = RunStore.open(tmp_path).runs()
-    assert sorted(run.name for run in runs) == ["same", "same #2", "same #3", "same #4"]
+    assert sorted(run.name for run in runs) == ["same", "same#2", "same#3", "same#4"]
     assert {run.status for run in runs} == {"FINISHED"}
     (live,) = [run for run in runs if run.live]
     assert live.tags[REPRODUCED].startswith("3 times")

@@ -75,7 +75,7 @@ def test_params_are_plain_values() -> None:
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
 def test_curves_have_one_step_an_epoch(held_out: Any) -> None:
-    """Figures are grouped under curves/, what was held out by its name; epochs that were sent are not sent again."""
+    """Figures are grouped under curves/, what was held out by its name, the rate apart; none is sent again."""
     history = History(held_out, CURVES)
     steps = stage_logs.curve_steps(history)
     assert [epoch for epoch, _ in steps] == [1, 2]
@@ -84,7 +84,7 @@ def test_curves_have_one_step_an_epoch(held_out: Any) -> None:
         "curves/train_accuracy": 0.75,
         f"curves/{held_out}_loss": 0.6,
         f"curves/{held_out}_accuracy": 0.7,
-        "curves/learning_rate": 0.1,
+        "schedule/learning_rate": 0.1,
     }
     assert [epoch for epoch, _ in stage_logs.curve_steps(history, after=1)] == [2]
 

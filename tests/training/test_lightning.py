@@ -16,6 +16,7 @@ from torch import nn
 
 from softmax_regression.artifacts.model import Model, cross_entropy
 from softmax_regression.artifacts.outcome import History, Outcome
+from softmax_regression.artifacts.overflow import OverflowedError
 from softmax_regression.data.datasets import Examples
 from softmax_regression.mathematics.batches import Minibatches
 from softmax_regression.mathematics.implementations import (
@@ -191,11 +192,50 @@ def test_the_history_says_what_was_measured(held_out: Any) -> None:
     assert seen == [outcome.history]
 
 
-def test_an_overflow_stops_the_run_and_names_epoch_batch_and_remedy() -> None:
-    """The textbook form at a huge rate overflows; the message says where and what to change."""
-    params = changed(model__implementation="textbook", optimizer__learning_rate=5000.0)
-    with pytest.raises(RuntimeError, match=r"not finite in epoch 1, batch [23456].*model\.implementation: scratch"):
+@pytest.mark.parametrize("size", [1, 2, 64])
+@pytest.mark.parametrize(
+    ("rate", "first", "what", "where"),
+    [
+        (75.0, 10, "a logit is ", "epoch 2, batch 4"),
+        (65.0, 8, r"an example's label has .*, and 1 / p, .* overflows", "epoch 2, batch 3"),
+        (200.0, 3, r"an example's label has .*, which float32 rounds to 0", "epoch 1, batch 3"),
+    ],
+)
+def test_an_overflow_stops_the_run_and_says_what_led_to_it(
+    monkeypatch: pytest.MonkeyPatch, rate: float, first: int, what: str, where: str, size: int
+) -> None:
+    """The textbook form at a huge rate: the message says what, where and what to change, the figures end there."""
+    monkeypatch.setattr("softmax_regression.mathematics.batches.MINIBATCHES_PER_CHUNK", size)
+    params = changed(model__implementation="textbook", optimizer__learning_rate=rate, optimizer__warmup_epochs=1)
+    expected = (
+        rf"^in step {first} {what}.*, so the loss is not finite in {where}, at learning rate [\d.]+: "
+        r"lower optimizer\.learning_rate, or set model\.implementation: scratch$"
+    )
+    with pytest.raises(OverflowedError, match=expected) as caught:
         trained(params)
+    overflow = caught.value.overflow
+    epoch, batch = map(int, re.findall(r"\d", where))
+    assert overflow.steps.tolist() == list(range(1, 6 * (epoch - 1) + batch + 1))
+    assert np.isfinite(overflow.figures[:first]).all()
+    assert overflow.column("mean_loss")[0] == pytest.approx(np.log(3), abs=0.05)  # the first weights are near 0
+
+
+def test_an_overflow_of_what_is_not_trained_on_stops_the_run() -> None:
+    """Dark images to train on, bright ones held out: these overflow first, after the epoch's last batch."""
+    params = changed(model__implementation="textbook", optimizer__learning_rate=90.0)
+    expected = r"^a sum, or an example that is not trained on, .* not finite in epoch 1, after its last batch, "
+    with pytest.raises(OverflowedError, match=expected) as caught:
+        fit(
+            Examples(TRAIN.images // 50, TRAIN.labels),
+            ("test", Examples(255 - TEST.images // 50, TEST.labels)),
+            scale=255,
+            num_classes=CLASSES,
+            model=params.model,
+            optimizer=params.optimizer,
+            settings=params.train,
+            on_epoch=lambda history: None,
+        )
+    assert caught.value.overflow.steps.tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_weight_out_of_range_stops_an_exact_run_and_says_what_to_change() -> None:

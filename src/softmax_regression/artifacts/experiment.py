@@ -19,6 +19,29 @@ from softmax_regression.params import DataParams, ModelParams, OptimizerParams, 
 SEED = "train.seed"
 HOW = ("train.resume", "train.processes")  # how a training is carried out, not what it is
 BY_TRAIN = "run `dvc repro train` (or `dvc pull`) to get it"
+RATE = "optimizer.learning_rate"
+# What a name is made of, in its order: param -> the book's value, of which a name says nothing, and the word before
+# another one. A switch is its word alone.
+_IN_NAMES: Mapping[str, tuple[Any, str]] = {
+    "data.name": ("fashion_mnist", ""),
+    "data.resize": (None, "size"),
+    "data.validation_size": (0, "val"),
+    "train.solver": ("sgd", ""),
+    "model.implementation": ("exact", ""),
+    RATE: (0.1, "lr"),
+    "train.batch_size": (256, "b"),
+    "optimizer.momentum": (0.0, "m"),
+    "optimizer.nesterov": (False, "nesterov"),
+    "optimizer.weight_decay": (0.0, "wd"),
+    "optimizer.schedule": ("constant", ""),
+    "optimizer.step_epochs": (5, "every"),
+    "optimizer.step_factor": (0.1, "by"),
+    "optimizer.warmup_epochs": (0, "warmup"),
+    "model.init_std": (0.01, "init"),
+    "model.bias": (True, "nobias"),
+    "train.device": ("cpu", ""),
+    "train.epochs": (10, "e"),
+}
 _RENAMED = ("data.make_classification.", "download.make_classification.")  # a prefix before version 0.2, and today
 
 
@@ -114,24 +137,24 @@ def data_digests(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:
-    """Return a short, deterministic name: the data set, then the solver, rate, epochs and what departs from plain SGD.
+    """Return a name that says the rate, what else departs from the book's recipe, and the seed: 'digits_lr0.1_m0.9_s0'.
 
-    L-BFGS has no rate. The seed comes last; see `name_without_seed`.
+    Different configurations of one data set have different names; the settings that its examples were made or read with
+    are not said, nor the book's rate for L-BFGS, which has none. No character of ours need be quoted in a shell. The
+    seed comes last; see `name_without_seed`. Raises KeyError where the data set, solver, rate or seed is missing,
+    TypeError or ValueError where a number is none.
     """
-    parts, solver = [str(params["data.name"])], params["train.solver"]
-    if solver == "full_batch_numpy":
-        parts.append("full-batch")
-    elif solver == "lbfgs":
-        parts.append("lbfgs")
-    elif params["model.implementation"] != "exact":
-        parts.append(str(params["model.implementation"]))
-    parts += [] if solver == "lbfgs" else [f"lr{params['optimizer.learning_rate']:g}"]
-    parts += [f"b{params['train.batch_size']}"] if solver == "sgd" else []
-    if solver in ("sgd", "lbfgs"):
-        parts += [f"m{params['optimizer.momentum']:g}"] if params["optimizer.momentum"] else []
-        parts += ["nesterov"] if params["optimizer.nesterov"] else []
-        parts += [f"wd{params['optimizer.weight_decay']:g}"] if params["optimizer.weight_decay"] else []
-        parts += [params["optimizer.schedule"]] if params["optimizer.schedule"] != "constant" else []
-        parts += [f"warmup{params['optimizer.warmup_epochs']}"] if params["optimizer.warmup_epochs"] else []
-    parts += [f"e{params['train.epochs']}", f"s{params['train.seed']}"]
-    return " ".join(parts)
+    said = {"data.name", "train.solver"} | ({RATE} if params["train.solver"] != "lbfgs" else set())
+    words = []
+    for key, (book, word) in _IN_NAMES.items():
+        value = params[key] if key in said else params.get(key, book)
+        if value != book or (key == RATE and key in said):
+            words.append(word + _value(value, book))
+    return "_".join([*words, f"s{params[SEED]}"])
+
+
+def _value(value: Any, book: Any) -> str:
+    """Return what a name says of a value: a number, as the book's is one, in as few digits as tell it from others."""
+    if isinstance(value, bool):
+        return ""
+    return repr(float(value)).removesuffix(".0") if isinstance(book, int | float) else str(value)

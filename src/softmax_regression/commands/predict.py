@@ -2,15 +2,16 @@
 
 import csv
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from softmax_regression.artifacts.model import BEST, FEW_CLASSES, Floats, Model, likeliest, read_model
+from softmax_regression.artifacts.model import Floats, Model, likeliest, read_model
 from softmax_regression.commands.examples import ARRAYS, TABLES, read_examples
-from softmax_regression.evaluation.pictures import read_picture
+from softmax_regression.evaluation.pictures import Picture, read_picture
+from softmax_regression.evaluation.prediction import answer_cells, answer_columns
 from softmax_regression.files import atomic_path
 from softmax_regression.lineage.naming import resolve
 from softmax_regression.lineage.states import TRAIN, WORKSPACE
@@ -82,46 +83,39 @@ def _answer_picture(path: Path, model: Model, place: Path) -> Iterator[str]:
     probabilities = model.probabilities(stored)[0]
     drawn = np.sort(probabilities.argsort(kind="stable")[::-1][: look.CLASSES])
     names = [model.class_names[k] for k in drawn]
-    look.save(images.own_picture(picture.original, picture.seen, probabilities[drawn], names), place.with_suffix(""))
-    yield f"{path}: {_said(probabilities, model.class_names)}"
+    figure = images.own_picture(picture.original, picture.seen, probabilities[drawn], names, size=picture.size)
+    look.save(figure, place.with_suffix(""))
+    yield f"{path} ({_sizes(picture)}): {_said(probabilities, model.class_names)}"
     if picture.notes:
         yield f"  {'; '.join(picture.notes)}"
     yield f"  what the model saw: {place}"
+
+
+def _sizes(picture: Picture) -> str:
+    """Return '1024 x 768, shrunk to 28 x 28'."""
+    (width, height), (seen_height, seen_width) = picture.size, picture.seen.shape[:2]
+    own, seen = f"{width} x {height}", f"{seen_width} x {seen_height}"
+    change = "shrunk" if width * height > seen_width * seen_height else "enlarged"
+    return own if own == seen else f"{own}, {change} to {seen}"
 
 
 def _answer_rows(path: Path, model: Model, place: Path) -> Iterator[str]:
     examples, count = read_examples(path, model), 0
     with atomic_path(place) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_header(model.class_names))
+        writer.writerow(["row", *answer_columns(model.class_names)])
         for block in examples.blocks:
             probabilities = model.probabilities(model.stored(block))
             if count == 0:
                 yield f"{path}:"
                 for row, of_row in enumerate(probabilities[:SHOWN_ROWS], start=1):
                     yield f"  row {row}: {_said(of_row, model.class_names)}"
-            writer.writerows(_rows(probabilities, model.class_names, count + 1))
+            answers = answer_cells(probabilities, model.class_names)
+            writer.writerows([row, *cells] for row, cells in enumerate(answers, start=count + 1))
             count += len(block)
     for note in examples.notes:
         yield f"  {note}"
     yield f"  {count:,} answer{'s' if count > 1 else ''}: {place}"
-
-
-def _header(class_names: Sequence[str]) -> list[str]:
-    if len(class_names) <= FEW_CLASSES:
-        return ["row", "label", *(f"P({name})" for name in class_names)]
-    later = [f"{column} {k}" for k in range(2, BEST + 1) for column in ("label", "probability")]
-    return ["row", "label", "probability", *later]
-
-
-def _rows(probabilities: Floats, class_names: Sequence[str], first: int) -> Iterable[list[object]]:
-    """Yield the rows of the file of answers, as `_header` names their columns."""
-    best, shares = likeliest(probabilities), np.round(probabilities, 6)
-    for row, (classes, of_row) in enumerate(zip(best.tolist(), shares, strict=True), start=first):
-        if len(class_names) <= FEW_CLASSES:
-            yield [row, class_names[classes[0]], *of_row.tolist()]
-        else:
-            yield [row, *(cell for k in classes for cell in (class_names[k], of_row[k].item()))]
 
 
 def _said(probabilities: Floats, class_names: Sequence[str]) -> str:

@@ -90,9 +90,9 @@ def summary(root: Path, outputs: Path) -> str:
         store = RunStore.open(root)
         found = store.find(experiment.key)
         run = found.name if found else "none in this store; `softmax-regression sync` fills it in"
-        look = store.ui_command()
+        look, page = store.ui_command(), store.run_link(found.run_id) if found else ""
     except RuntimeError as error:
-        run, look = f"unknown: {error}", "make ui"
+        run, look, page = f"unknown: {error}", "make ui", ""
     lines = {
         "data set": experiment.params["data.name"],
         "test accuracy": f"{accuracy:.4f} (95% interval {low:.4f} to {high:.4f})",
@@ -100,6 +100,7 @@ def summary(root: Path, outputs: Path) -> str:
         "MLflow run": run,
         "predictions": (artifacts / "predict" / "first.png").relative_to(root),
         "see the runs": look,
+        **({"see this run": page} if page else {}),
     }
     return "\n".join(f"{name + ':':<15}{value}" for name, value in lines.items())
 

@@ -28,9 +28,14 @@ def show(root: Path, ref: str = WORKSPACE) -> str:
     record = resolve(store, root, ref).record
     with tempfile.TemporaryDirectory() as folder:
         experiment = RunFiles(store, Path(folder)).experiment(record)
+    model = store.model_of(record.run_id)
     dirty = "code.diff" in store.artifacts(record.run_id)
-    facts = "\n".join(f"  {name:<15}{one_line(value)}" for name, value in _facts(record, experiment).items() if value)
-    return f"{record}\n{facts}\n\n{way_back(root, record, experiment, dirty)}"
+    facts = _facts(record, experiment) | {
+        "model": f"models:/{model.model_id}" if model else "",
+        "page": store.run_link(record.run_id),
+    }
+    lines = "\n".join(f"  {name:<15}{one_line(value)}" for name, value in facts.items() if value)
+    return f"{record}\n{lines}\n\n{way_back(root, record, experiment, dirty)}"
 
 
 def difference(root: Path, ref: str) -> bytes:
@@ -68,8 +73,10 @@ def _facts(record: RunRecord, experiment: Experiment | None) -> dict[str, str]:
     seconds = f", {(record.end_time - record.start_time) / 1000:.0f} s" if record.end_time else ""
     restored = {"true": "rebuilt from the DVC outputs", "completed": "completed from the DVC outputs"}
     data = experiment.data if experiment else {}
+    # Older runs have a tag for each.
     machine = (tags[name] for name in ("platform", "processor", "gpu") if tags.get(name, "none") != "none")
     versions = [f"{key.removeprefix('version.')} {value}" for key, value in tags.items() if key.startswith("version.")]
+    versions = [f"python {tags['python']}", *versions] if "python" in tags else []
     metrics = sorted(
         f"{name.removeprefix('final/')} {value:.4f}" for name, value in record.metrics.items() if "final/" in name
     )
@@ -84,8 +91,8 @@ def _facts(record: RunRecord, experiment: Experiment | None) -> dict[str, str]:
         "by": tags.get("mlflow.user", ""),
         "commit": f"{tags.get('git.commit')}{' and code.diff' if tags.get('git.dirty') == 'true' else ''}",
         "data": ", ".join(f"{part} {digest[:12]}" for part, digest in data.items()),
-        "machine": ", ".join(machine),
-        "versions": ", ".join([f"python {tags['python']}", *versions] if "python" in tags else []),
+        "machine": tags.get("machine") or ", ".join(machine),
+        "versions": tags.get("versions") or ", ".join(versions),
         "metrics": ", ".join(metrics),
     }
 

@@ -4,6 +4,7 @@ compare.py fills it; sentences.py, verdicts.py, rows.py, text.py and page.py sho
 Shapes: N test examples, K classes, S seeds.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -190,7 +191,7 @@ def seed_ranges(seeds: Sequence[str]) -> str:
 
 def hints(names: Sequence[str]) -> list[str]:
     """Return what each name says and not all of them say, word by word."""
-    words = [name.split(" ") for name in names]
+    words = [re.split("[ _]", name) for name in names]
     shared = set(words[0]).intersection(*words)
     return [" ".join(word for word in own if word not in shared) for own in words]
 

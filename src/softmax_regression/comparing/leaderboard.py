@@ -120,7 +120,7 @@ def _ranking(store: RunStore, data: str, metric: str | None, top: int) -> Rankin
 
 
 def _name(seeds: Seeds, data: str) -> str:
-    return name_without_seed(seeds[0]).removeprefix(f"{data} ")
+    return re.sub(rf"^{re.escape(data)}[ _]", "", name_without_seed(seeds[0]))
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

@@ -5,7 +5,9 @@ images are small PNG files with their captions in text, so that they wrap on a t
 """
 
 import base64
+import hashlib
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,17 @@ from softmax_regression.plots import curves, quality, seeds
 from softmax_regression.plots.look import CLASSES, svg_bytes
 
 FEW_PAIRS = 3  # up to so many pairs each is shown in full
+_LONGEST = 120  # letters of the runs' names in a page's; file systems take 255
+
+
+def page_name(runs: Sequence[ComparedRun]) -> str:
+    """Return '<a>-vs-<b>-<digest>.html': letters, digits, '.', '_' and '-' of the runs' names, the digest of their ids.
+
+    The same runs in the same order have the same name, others another one, however alike they are called.
+    """
+    names = (re.sub(r"[^\w.]+", "-", run.record.name, flags=re.ASCII).strip("-.") or run.letter for run in runs)
+    digest = hashlib.sha256(" ".join(run.record.run_id for run in runs).encode()).hexdigest()
+    return f"{'-vs-'.join(names)[:_LONGEST]}-{digest[:8]}.html"
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:

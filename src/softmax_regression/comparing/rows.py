@@ -73,8 +73,9 @@ def seeds_table(tests: Sequence[ConfigurationComparison]) -> Table:
 
 
 def _verdict(judgement: Judgement, a: str, b: str) -> str:
-    words = {"a better": f"{a} better", "b better": f"{b} better", "no difference shown": "not shown"}
-    return words.get(judgement.verdict, "too few seeds")
+    if winner := judgement.winner((a, b)):
+        return f"{winner} better"
+    return "too few seeds" if judgement.p_value is None else "not shown"
 
 
 def _interval(judgement: Judgement) -> str:

@@ -20,7 +20,7 @@ def model_sentence(test: ModelComparison, noun: str) -> str:
         return f"No difference between {a} and {b}: both have the same of the {images} right."
     difference, interval = _points(test.difference, test)
     figures, p = f"{difference}, {interval}", f"McNemar {_p_words(test)}"
-    winner = winner_of(test.names, test)
+    winner = test.winner(test.names)
     if winner is None:
         return f"No difference between {a} and {b} that {images} can show ({minus}: {figures}; {p})."
     return f"{winner} is better than {other(winner, test.names)}: {figures} on {noun} like these; {p}."
@@ -48,7 +48,7 @@ def configuration_sentences(test: ConfigurationComparison, noun: str, pairs: int
     difference, interval = _points(test.median, test.these)
     figures, p = f"{difference} (median, {interval})", f"sign test {_p_words(test.these)}"
     spread = f"standard deviation over seeds {100 * (test.sd or 0):.2f}"
-    winner = winner_of(test.names, test.these)
+    winner = test.these.winner(test.names)
     if winner is None:
         return [
             f"No difference between {a} and {b} that {count} seeds can show on these {test.n:,} {noun}: {_wins(test)}; "
@@ -103,11 +103,6 @@ def disagreement_words(found: Disagreement, noun: str) -> str:
     )
 
 
-def winner_of(names: tuple[str, str], judgement: Judgement) -> str | None:
-    """Return the name of the better one, if the verdict names one."""
-    return {"a better": names[0], "b better": names[1]}.get(judgement.verdict)
-
-
 def letters(name: str) -> str:
     """Return 'B' of 'B (lr0.5)': for a second mention, and for lists."""
     return name.partition(" ")[0]
@@ -120,7 +115,7 @@ def other(name: str, names: tuple[str, str]) -> str:
 
 def on_these_alone(test: ConfigurationComparison) -> bool:
     """Return whether a difference shows on these test examples and not on others like them."""
-    return winner_of(test.names, test.these) is not None and winner_of(test.names, test.like_these) is None
+    return test.these.winner(test.names) is not None and test.like_these.winner(test.names) is None
 
 
 def _wins(test: ConfigurationComparison) -> str:

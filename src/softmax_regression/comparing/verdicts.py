@@ -9,7 +9,6 @@ from softmax_regression.comparing.sentences import (
     model_sentence,
     on_these_alone,
     other,
-    winner_of,
 )
 from softmax_regression.statistics.families import Judgement
 from softmax_regression.statistics.intervals import mean_interval
@@ -103,7 +102,7 @@ def configuration_answer(comparison: Comparison) -> str:
 
 
 def _answer(judgement: Judgement, names: tuple[str, str], where: str = "") -> str:
-    winner = winner_of(names, judgement)
+    winner = judgement.winner(names)
     if winner:
         return f"Yes{where}: {winner} is better."
     return "No answer with so few seeds." if judgement.p_value is None else "No difference shown."
@@ -114,7 +113,7 @@ def _best_against(best: str, judged: Sequence[tuple[tuple[str, str], Judgement]]
     others: dict[str, list[str]] = {"better": [], "worse": [], "unshown": [], "unanswered": []}
     for names, judgement in judged:
         if best in names:
-            winner = winner_of(names, judgement)
+            winner = judgement.winner(names)
             undecided = "unanswered" if judgement.p_value is None else "unshown"
             kind = undecided if winner is None else "better" if winner == best else "worse"
             others[kind].append(letters(other(best, names)))

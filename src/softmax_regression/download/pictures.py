@@ -7,9 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from softmax_regression.params import OwnData
+
+# Brands of files (ISO/IEC 14496-12) that Pillow may not read.
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF = {b"avif", b"avis"}
+
+
+def unread_kind(source: Path | bytes) -> str:
+    """Return 'HEIC' or 'AVIF' where a picture is that, whatever its name says; else nothing."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            start = file.read(32)
+    else:
+        start = source[:32]
+    brands = {start[i : i + 4] for i in range(8, 32, 4)} if start[4:8] == b"ftyp" else set()
+    return "AVIF" if brands & _AVIF else "HEIC" if brands & _HEIC else ""
 
 
 class Pictures:
@@ -43,6 +58,8 @@ class Pictures:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise ValueError(f"{where} has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller") from None
         except Exception as error:  # on damaged files decoders raise nearly anything, from struct.error to SyntaxError
+            if isinstance(error, UnidentifiedImageError) and (kind := unread_kind(source)):
+                raise ValueError(f"{where} is {kind}, which is not read here; export it as JPEG") from None
             raise ValueError(f"{where} cannot be read as a picture ({error}); repair it, or take it out") from None
         if self._side and image.size != (self._side, self._side):
             self._done[f"resized to {self._side} x {self._side} pixels, whatever their sides' ratio"] += 1

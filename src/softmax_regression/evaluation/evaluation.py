@@ -3,6 +3,7 @@
 Shapes: N test examples, K classes, D features.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -88,8 +89,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation, class_names: Sequence
     table = zip(range(len(labels)), labels, predictions, *shown, strict=True)
     write_csv(folder / "predictions.csv", header, table)
     matrix = confusion(labels, predictions, names, look.CLASSES)
-    pairs = ((matrix.names[actual], matrix.names[answer]) for actual, answer in matrix.cells)
-    write_csv(folder / "confusion.csv", ["actual", "predicted"], pairs)
+    # Every cell, those of nothing too, in the order of the labels: DVC draws rows and columns as they come.
+    pairs = itertools.product(matrix.names[: len(matrix.matrix)], matrix.names)
+    cells = ((*pair, n) for pair, n in zip(pairs, matrix.matrix.flat, strict=True))
+    write_csv(folder / "confusion.csv", ["actual", "predicted", "examples"], cells)
     if matrix.note:  # which has not all classes
         counted = ((names[actual], names[answer], n) for actual, answer, n in confused_pairs(labels, predictions))
         write_csv(folder / "confused_pairs.csv", ["actual", "predicted", "count"], counted)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
-from softmax_regression.download.pictures import Pictures
+from softmax_regression.download.pictures import Pictures, unread_kind
 from softmax_regression.params import OwnData
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -31,11 +31,13 @@ PLAIN = 1 / 3  # of the border: the object may touch that much (99% of Fashion-M
 class Picture:
     """A picture as it came and as the model sees it.
 
+    size: its width and height as it came, upright.
     original: (height, width, 3) or, if grey, (height, width) uint8, upright, at most 512 pixels on the longer side.
     seen: (H, W) or (H, W, 3) uint8; framed, its background is 0 and the object's brightest part 255.
     notes: what was done to it, a short phrase each, for the person to read.
     """
 
+    size: tuple[int, int]
     original: NDArray[np.uint8]
     seen: NDArray[np.uint8]
     notes: tuple[str, ...]
@@ -47,16 +49,16 @@ def read_picture(path: Path, example_shape: tuple[int, ...], *, framed: bool = T
     Takes colour, grey, palette, transparent and 16-bit pictures; of an animation the first frame. In colour,
     (H, W, 3), it is always the whole picture. Raises FileNotFoundError if there is no such file, ValueError if it is
     no whole picture, is larger than Pillow's limit against decompression bombs (89 million pixels), shows one flat
-    colour where an object is looked for, or the model does not take images.
+    colour other than black where an object is looked for, or the model does not take images.
     """
     if len(example_shape) not in (2, 3):
         raise ValueError(f"the model takes features of shape {example_shape}, not images; it cannot see {path}")
-    image, notes = _open(path)
+    image, size, notes = _open(path)
     if framed and len(example_shape) == 2:
-        seen = _framed(image, example_shape, notes, path)
+        seen = _framed(image, size, example_shape, notes, path)
     else:
         seen, notes = _whole(path, example_shape)
-    return Picture(np.array(image), seen, tuple(notes))
+    return Picture(size, np.array(image), seen, tuple(notes))
 
 
 def _whole(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], list[str]]:
@@ -65,16 +67,19 @@ def _whole(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], list[
     pictures = Pictures(own)
     (pixels,) = pictures.read(path, str(path))
     notes = [note.partition(": ")[2] for note in pictures.notes]  # without the number of pictures
-    height, width = shape[:2]
     if pixels.shape != shape:
-        notes.append(f"resized from {pixels.shape[1]} x {pixels.shape[0]} to {width} x {height} pixels")
-        pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        pixels = np.array(Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
     return pixels, notes
 
 
-def _framed(image: Image.Image, shape: tuple[int, ...], notes: list[str], path: Path) -> NDArray[np.uint8]:
-    """Return the object of a picture, light on dark, in `shape` (H, W)."""
+def _framed(
+    image: Image.Image, size: tuple[int, int], shape: tuple[int, ...], notes: list[str], path: Path
+) -> NDArray[np.uint8]:
+    """Return the object of a picture that came with `size` (width, height), light on dark, in `shape` (H, W)."""
     grey = image.convert("L")
+    if np.asarray(grey).max() < FLAT:
+        notes.append("it is black: no object stands out, so the label may mean little")
+        return np.zeros(shape, dtype=np.uint8)
     # The median of 5 x 5 pixels keeps edges and drops dust. It decides; the picture itself is not smoothed.
     smooth = np.asarray(grey.filter(ImageFilter.MedianFilter(5)) if max(grey.size) > 128 else grey, dtype=float)
     border = np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]])
@@ -97,12 +102,14 @@ def _framed(image: Image.Image, shape: tuple[int, ...], notes: list[str], path: 
         return pixels if sign > 0 else 255 - pixels
     light = (sign * (pixels - background) * (255 / contrast.max())).clip(0, 255)
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    notes.append(f"cropped to the object: {right - left} x {bottom - top} of {grey.width} x {grey.height} pixels")
+    factor = size[0] / grey.width
+    width, height = (round(factor * side) for side in (right - left, bottom - top))
+    notes.append(f"cropped to the object: {width} x {height} of {size[0]} x {size[1]} pixels")
     return _fit(Image.fromarray(np.rint(light).astype(np.uint8)[top:bottom, left:right]), shape)
 
 
-def _open(path: Path) -> tuple[Image.Image, list[str]]:
-    """Return the picture upright, opaque, in mode L or RGB and WORKING_SIZE at most, and what was done for it."""
+def _open(path: Path) -> tuple[Image.Image, tuple[int, int], list[str]]:
+    """Return the picture upright, opaque, in mode L or RGB and WORKING_SIZE at most, its own size, what was done."""
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}; give the path of a PNG or JPEG picture")
     if path.is_dir():
@@ -117,6 +124,8 @@ def _open(path: Path) -> tuple[Image.Image, list[str]]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller") from error
     except UnidentifiedImageError as error:
+        if kind := unread_kind(path):
+            raise ValueError(f"{path} is {kind}, which is not read here; export it as JPEG") from error
         raise ValueError(f"{path} is no picture of a known kind; give a {', '.join(FORMATS)} file") from error
     except Exception as error:  # on damaged files decoders raise nearly anything, from struct.error to SyntaxError
         raise ValueError(f"{path} cannot be read ({error}); give a whole PNG or JPEG file") from error
@@ -124,7 +133,7 @@ def _open(path: Path) -> tuple[Image.Image, list[str]]:
         deep = np.nan_to_num(np.asarray(image, dtype=float))
         deep = (deep - deep.min()) * (255 / max(np.ptp(deep), 1e-12))
         image = Image.fromarray(deep.astype(np.uint8))
-    grey = image.mode in ("L", "1")
+    grey, size = image.mode in ("L", "1"), image.size
     image = image.convert("RGBA" if image.has_transparency_data else "L" if grey else "RGB")
     image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.LANCZOS)
     if image.mode == "RGBA":
@@ -132,7 +141,7 @@ def _open(path: Path) -> tuple[Image.Image, list[str]]:
         page = "white" if (np.asarray(image.convert("L")) * weight).sum() <= 127.5 * weight.sum() else "black"
         image = Image.alpha_composite(Image.new("RGBA", image.size, page), image).convert("RGB")
         notes.append(f"its transparent parts laid on {page}, against the object")
-    return image, notes
+    return image, size, notes
 
 
 def _fit(image: Image.Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 Shapes: N examples, K classes, D features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,26 +83,33 @@ def _as_given(model: Model, stored: Array) -> Floats:
 
 
 def _table(model: Model, examples: Examples) -> tuple[list[str], Iterator[list[object]]]:
-    """Return header and rows: an example's number, its features as they were given, its class, the model's answer.
-
-    The answer is the probability of each class, or of the likeliest where there are many.
-    """
+    """Return header and rows: an example's number, its features as they were given, its true class, the answer."""
     names, shown = model.class_names, model.example_shape[0] * (model.example_shape[0] <= _FEATURES)
     features = _as_given(model, examples.images)[:, :shown]
-    probabilities = model.probabilities(examples.images)
-    best = likeliest(probabilities)
-    chances = np.round(probabilities, 6)
-    if len(names) <= FEW_CLASSES:
-        columns, answers = [f"P({name})" for name in names], chances.tolist()
-    else:
-        columns = [
-            "probability",
-            *(f"{what} {rank}" for rank in range(2, BEST + 1) for what in ("class", "probability")),
-        ]
-        pairs = zip(best, np.take_along_axis(chances, best, axis=1), strict=True)
-        answers = [[x for k, chance in zip(*pair, strict=True) for x in (names[k], chance)][1:] for pair in pairs]
+    answers = answer_cells(model.probabilities(examples.images), names)
     rows = (
-        [number, *(float(f"{x:.4g}") for x in own), names[label], names[order[0]], *said]  # packing keeps four digits
-        for number, (own, label, order, said) in enumerate(zip(features, examples.labels, best, answers, strict=True))
+        [number, *(float(f"{x:.4g}") for x in own), names[label], *cells]  # packing keeps four digits
+        for number, (own, label, cells) in enumerate(zip(features, examples.labels, answers, strict=True))
     )
-    return ["index", *feature_names(model)[:shown], "true", "predicted", *columns], rows
+    return ["index", *feature_names(model)[:shown], "true", *answer_columns(names)], rows
+
+
+def answer_columns(class_names: Sequence[str]) -> list[str]:
+    """Return the columns of a table of answers: "label", the likeliest class, and "P(name)" of each class.
+
+    Of more than 100 classes they are the label's "probability", and "label 2", "probability 2", ... of the next ones. A
+    served model names them so, too.
+    """
+    if len(class_names) <= FEW_CLASSES:
+        return ["label", *(f"P({name})" for name in class_names)]
+    later = (f"{column} {rank}" for rank in range(2, BEST + 1) for column in ("label", "probability"))
+    return ["label", "probability", *later]
+
+
+def answer_cells(probabilities: Floats, class_names: Sequence[str]) -> Iterator[list[object]]:
+    """Yield the cells of each example under `answer_columns`, from probabilities (N, K), to six digits."""
+    for best, shares in zip(likeliest(probabilities).tolist(), np.round(probabilities, 6), strict=True):
+        if len(class_names) <= FEW_CLASSES:
+            yield [class_names[best[0]], *shares.tolist()]
+        else:
+            yield [cell for k in best for cell in (class_names[k], shares[k].item())]

@@ -92,14 +92,11 @@ def origin_here(folder: Path = Path()) -> Origin:
     """Return the origin of a run that starts now in `folder`, with versions and hardware."""
     commit = git_commit(folder)
     diff = code_diff(folder) if commit else ""
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     tags = {
         **code_tags(commit, diff),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _stated("model name", Path("/proc/cpuinfo")) or platform.processor() or platform.machine(),
-        "cpu_count": str(os.cpu_count()),
-        "gpu": _stated("Model", *sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))) or "none",
-        "python": platform.python_version(),
-        **{f"version.{name}": _version(name) for name in PACKAGES},
+        "machine": ", ".join(filter(None, _machine())),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         **dvc_experiment_tags(),
     }
     return Origin(tags, diff, text_of(folder / "params.yaml"))
@@ -117,6 +114,13 @@ def code_tags(commit: str | None, diff: str) -> dict[str, str]:
     if commit is None:
         return tags | {"git.commit": "none", "git.dirty": "unknown"}
     return tags | {"git.commit": commit, "git.dirty": str(bool(diff)).lower(), "mlflow.source.git.commit": commit}
+
+
+def _machine() -> list[str]:
+    """Return the system, the processor, how many, and the GPU, or empty."""
+    processor = _stated("model name", Path("/proc/cpuinfo")) or platform.processor() or platform.machine()
+    gpu = _stated("Model", *sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")))
+    return [f"{platform.system()} {platform.machine()}", processor, f"{os.cpu_count()} CPUs", gpu]
 
 
 def _stated(name: str, *files: Path) -> str:

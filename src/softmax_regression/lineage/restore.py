@@ -25,16 +25,13 @@ RESTORE_LOCK = CHECKPOINTS / ".restore.lock"  # one process at a time rebuilds a
 
 
 def start(store: RunStore, experiment: Experiment, origin: Origin, extra_tags: Mapping[str, str] | None = None) -> Run:
-    """Start a run of `experiment` with its params and where it comes from; named after DVC's experiment, too.
+    """Start a run of `experiment` with its params and where it comes from.
 
     Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
     """
     own = {CONFIGURATION: experiment.configuration, "data": str(experiment.params["data.name"])}
     tags = {**origin.tags, **own, **(extra_tags or {})}
-    name = experiment_name(experiment.params)
-    if dvc_name := tags.get(DVC_EXPERIMENT):
-        name = f"{name} [{dvc_name}]"
-    run = store.start_run(name, config_key(experiment), {}, tags)
+    run = store.start_run(experiment_name(experiment.params), config_key(experiment), {}, tags)
     _describe(run, experiment, origin)
     return run
 
@@ -140,9 +137,10 @@ def _cut_off(store: RunStore, experiment: Experiment, train: Path) -> RunRecord 
     """Return the newest run that ended before its outputs were recorded and whose curves agree with the history."""
     steps = stage_logs.curve_steps(read_history(train / "history.csv"))
     known = {(name, epoch, value) for epoch, row in steps for name, value in row.items()}
+    ours = {name for name, _, _ in known}
     for record in store.attempts(config_key(experiment)):
         if record.status in ("KILLED", "FAILED"):
-            names = sorted(name for name in record.metrics if name.startswith("curves/"))
+            names = sorted(ours & record.metrics.keys())
             recorded = store.history(record.run_id, names)
             if {(name, *point) for name, points in recorded.items() for point in points} <= known:
                 return record

@@ -13,7 +13,9 @@ from filelock import FileLock, Timeout
 
 from softmax_regression.artifacts.experiment import Experiment
 from softmax_regression.artifacts.outcome import History
+from softmax_regression.artifacts.overflow import OverflowedError
 from softmax_regression.files import project_root, text_of, write_atomically
+from softmax_regression.lineage.overflow import keep_overflow
 from softmax_regression.lineage.provenance import Origin, config_key, origin_here
 from softmax_regression.lineage.restore import CHECKPOINTS, report_lost, resume, start
 from softmax_regression.tracking import stage_logs
@@ -30,7 +32,8 @@ DRAW_SHARE = 0.05  # of the training's time that redrawing the curves may take
 class TrainingRun:
     """The MLflow run of a training: started or resumed, fed epoch by epoch, ended with the outputs.
 
-    As a context manager it starts the run, and marks it FAILED on an error, KILLED on Ctrl-C and SIGTERM.
+    As a context manager it starts the run, and marks it FAILED on an error, KILLED on Ctrl-C and SIGTERM. Of one that
+    overflowed it keeps what was measured.
     `checkpoint` is the folder where the training keeps what it needs to resume: in the real checkout, so that a
     temporary workspace does not take it along when it is deleted; None while another process trains the same there.
     """
@@ -137,4 +140,6 @@ class TrainingRun:
             held.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))
             if kind is not None:
                 self._flush()
+                if isinstance(error, OverflowedError):
+                    keep_overflow(self.run, error.overflow, project_root())
                 self.run.__exit__(kind, error, trace)

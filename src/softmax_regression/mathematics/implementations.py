@@ -6,6 +6,7 @@ against. Shapes: B batch, D features, K classes.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -25,6 +26,7 @@ from softmax_regression.mathematics.softmax import (
 )
 from softmax_regression.params import ModelParams, OptimizerParams
 
+_WATCHED = 256  # chunks of a textbook training, of 64 steps each
 # (inputs, outputs) -> the initial weight (outputs, inputs) and bias (outputs,) or None of a layer
 DrawLayer: TypeAlias = Callable[[int, int], tuple[Tensor, Tensor | None]]
 Measured: TypeAlias = tuple[Tensor, ...]  # what a step has seen of its minibatch, see `Implementation.measures`
@@ -79,7 +81,11 @@ class Implementation:
         losses = self.losses(logits, labels)
         optimizer.zero_grad()
         self.descend(optimizer, losses)
-        return losses.detach(), is_correct(logits.detach(), labels)
+        return self.measured(logits.detach(), losses.detach(), labels)
+
+    def measured(self, logits: Tensor, losses: Tensor, labels: Tensor) -> Measured:
+        """Return what `measures` needs of a step's logits (B, K), losses (B,) and labels (B,)."""
+        return losses, is_correct(logits, labels)
 
     def descend(self, optimizer: Any, losses: Tensor) -> None:
         """Differentiate the summed loss; our update rule divides by the batch size."""
@@ -168,13 +174,32 @@ class Scratch(Implementation):
 
 
 class Textbook(Implementation):
-    """The book's formulas as written, differentiated by autograd; overflows where the book's code does."""
+    """The book's formulas as written, differentiated by autograd; overflows where the book's code does.
 
-    remedy = "exp has overflowed: lower optimizer.learning_rate, or set model.implementation: scratch"
+    `watched` are the last chunks of steps that were measured, each (steps, 4): the smallest and the largest logit, the
+    mean and the largest loss in nats, these by the stable formula.
+    """
+
+    remedy = "lower optimizer.learning_rate, or set model.implementation: scratch"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.watched: deque[Tensor] = deque(maxlen=_WATCHED)
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return -log(exp(z_y) / sum exp(z))."""
         return textbook_cross_entropy(logits, labels)
+
+    def measured(self, logits: Tensor, losses: Tensor, labels: Tensor) -> Measured:
+        """Return the losses and hits, and the four figures that are watched."""
+        stable = logits.logsumexp(-1) - logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+        figures = torch.stack([*logits.aminmax(), stable.mean(), stable.max()])
+        return *super().measured(logits, losses, labels), figures
+
+    def measures(self, steps: Sequence[Measured]) -> tuple[Tensor, Tensor]:
+        """Return losses and hits; the steps' figures are `watched` from now on."""
+        self.watched.append(torch.stack([step[-1] for step in steps]))
+        return super().measures([step[:-1] for step in steps])
 
 
 class Library(Implementation):

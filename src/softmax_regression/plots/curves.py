@@ -27,12 +27,13 @@ _RUN_STYLES = ("-", "--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (
 def training_curves_book(history: History, held_out: str) -> Figure:
     """Draw the curves of the book (d2l 4.4): train loss solid, train acc dashed magenta, test acc dash-dot green.
 
-    y in [0.3, 0.9], as in the book; where a value lies outside, the axis grows by whole tenths until it shows it.
+    y in [0.3, 0.9], as in the book; where a value lies outside, the axis grows by whole tenths until it shows it. The
+    book names the axis of epochs alone; what the other one measures is said here, too.
     """
     curves = _finite(history)
     done = len(curves["train_loss"])
     figure = look.new_figure(640, 476)
-    axes = look.panel(figure, 62, 16, 620, 400)
+    axes = look.panel(figure, 106, 16, 620, 400)
     lines = (
         ("train_loss", "train loss", "-", look.BLUE),
         ("train_accuracy", "train acc", "--", "m"),
@@ -44,6 +45,7 @@ def training_curves_book(history: History, held_out: str) -> Figure:
     values = np.concatenate([curves[name] for name, *_ in lines])
     low, high = np.nanmin(values, initial=0.3), np.nanmax(values, initial=0.9)
     axes.set_ylim(np.floor(round(low * 10, 6)) / 10, np.ceil(round(high * 10, 6)) / 10)
+    axes.set_ylabel("loss (nats per example), accuracy")
     _epoch_axis(axes, done)
     axes.legend(loc="best")
     return figure

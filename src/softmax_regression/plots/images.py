@@ -105,7 +105,7 @@ def weight_images(
     bar_width = 96
     cell = min(240.0, (look.WIDTH - 2 * look.MARGIN - bar_width) / columns)
     image_width, image_height = _fitted(image_shape, cell - 6)
-    size = look.fitting_size(class_names, cell - 14, largest=look.TITLE)
+    size = look.fitting_size(class_names, cell - 14, largest=look.TITLE, smallest=15)
     what = "bright for the class, dark against it" if in_colour else "red for the class, blue against it"
     if known > len(class_names):
         what = f"the first {len(class_names)} of {known:,} classes"
@@ -133,21 +133,23 @@ def weight_images(
 
 
 @look.styled
-def own_picture(original: Array, seen: Array, probabilities: Array, class_names: Sequence[str]) -> Figure:
+def own_picture(
+    original: Array, seen: Array, probabilities: Array, class_names: Sequence[str], *, size: tuple[int, int]
+) -> Figure:
     """Draw a person's own picture, what the model saw of it, and the probability of each class.
 
     `original` (height, width), RGB (height, width, 3) or RGBA, uint8; `seen` (height, width), grey, or RGB, uint8;
-    `probabilities` (K,).
+    `probabilities` (K,); `size`: width and height of the picture as it came, which `original` may show smaller.
     """
     side, bars_left = 224, 288
     names_width = min(look.widest(class_names, look.TEXT), 190)
     line = float(np.clip(492 / len(class_names), 26, 52))
     canvas = Canvas(look.WIDTH, max(560, len(class_names) * line + 84))
-    for row, (whose, image) in enumerate((("your picture", original), ("what the model saw", seen))):
+    shown = (("your picture", original, size), ("what the model saw", seen, seen.shape[1::-1]))
+    for row, (whose, image, (wide, high)) in enumerate(shown):
         y = look.MARGIN + row * (side + 52)
         place = (look.MARGIN, y + 28, *_fitted(image.shape, side))
-        caption = f"{whose}, {image.shape[1]} × {image.shape[0]}"
-        canvas.text(look.MARGIN, y, caption, look.SMALL, room=264, color=look.MUTED)
+        canvas.text(look.MARGIN, y, f"{whose}, {wide} × {high}", look.SMALL, room=264, color=look.MUTED)
         pixels = _as_rgb(image) if image.ndim == 2 else image
         canvas.image(*place, pixels, interpolation="none" if max(image.shape[:2]) <= side else "antialiased")
         canvas.box(*place, **_OUTLINE)

@@ -26,8 +26,9 @@ def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bo
     """Draw how often each actual class (row) was predicted as each class (column).
 
     `matrix` (R, K) counts, a row for each of the first R classes; `note`: which these are, the title's end. The cells
-    say the count or, with `normalize`, the percentage of the actual class; the colour shows in both the square root of
-    that share, so that the few mistakes are seen beside the many hits.
+    say the count or, with `normalize`, the percentage of the actual class, whole where cells are small. In both the
+    colour shows the square root of that share, so that the few mistakes are seen beside the many hits; a bar below
+    says which share each colour is.
     """
     rows, classes = matrix.shape
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -39,10 +40,13 @@ def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bo
     side, height = classes * cell, rows * cell
     right, bottom = left + side, top + height
     title = ("Percent of the actual class" if normalize else "Number of examples") + note
-    canvas = look.Canvas(max(right + look.MARGIN, 420), bottom + (names_width if upright else look.TEXT) + 58, title)
-    canvas.image(left, top, side, height, np.sqrt(share), cmap="Blues", vmin=0, vmax=1.1)
+    below = bottom + (names_width if upright else look.TEXT) + 58
+    canvas = look.Canvas(max(right + look.MARGIN, 420), below + 90, title)
+    scale: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1.1}
+    canvas.image(left, top, side, height, np.sqrt(share), **scale)
     if normalize:
-        cells = [f"{100 * part:.1f}".replace("100.0", "100") if part else "0" for part in share.flat]
+        digits = 1 if cell >= 40 else 0  # more would be too small to read
+        cells = [f"{100 * part:.{digits}f}".replace("100.0", "100") if part else "0" for part in share.flat]
     else:
         cells = [f"{int(count)}" for count in matrix.flat]
     size = min(look.fitting_size(cells, cell - 6, largest=22, smallest=8), cell * 0.6)
@@ -55,7 +59,11 @@ def confusion_matrix(matrix: Array, class_names: Sequence[str], *, normalize: bo
             canvas.text(left - 10, top + middle, name, room=names_width, ha="right", va="center")
         canvas.text(left + middle, bottom + 8, name, room=names_width, ha="center", rotation=90 if upright else 0)
     canvas.text(look.MARGIN, (top + bottom) / 2, "actual", color=look.MUTED, va="center", rotation=90)
-    canvas.text(left + side / 2, canvas.height - 38, "predicted", color=look.MUTED, ha="center")
+    canvas.text(left + side / 2, below - 38, "predicted", color=look.MUTED, ha="center")
+    canvas.image(left, below + 6, side, 18, np.linspace(0, 1, 257)[None], **scale)
+    for part, align in ((0, "left"), (0.1, "center"), (0.4, "center"), (1, "right")):
+        canvas.text(left + side * part**0.5, below + 28, f"{part:.0%}", ha=align)
+    canvas.text(left + side / 2, below + 56, "colour: share of the actual class", color=look.MUTED, ha="center")
     edges = np.arange(classes + 1) * cell
     grid = [((left, top + edge), (right, top + edge)) for edge in edges[: rows + 1]]
     grid += [((left + edge, top), (left + edge, bottom)) for edge in edges]
@@ -114,9 +122,11 @@ def reliability_diagram(confidence: Array, accuracy: Array, counts: Array, *, ec
     model is calibrated; below it, it is too sure of itself.
     """
     bins = len(counts)
-    figure = look.new_figure(look.WIDTH, 800)
+    said = [f"{int(count):,}" for count in counts]
+    room = look.widest(said, look.TEXT) + 12  # above the bars, for these numbers upright
+    figure = look.new_figure(look.WIDTH, 760 + room)
     axes = look.panel(figure, 96, 52, look.WIDTH - 24, 520)
-    lower = look.panel(figure, 96, 570, look.WIDTH - 24, 726)
+    lower = look.panel(figure, 96, 570, look.WIDTH - 24, 686 + room)
     left = np.arange(bins) / bins
     filled = counts > 0
     x, y = confidence[filled], accuracy[filled]
@@ -127,13 +137,14 @@ def reliability_diagram(confidence: Array, accuracy: Array, counts: Array, *, ec
     axes.plot(x, y, color=look.VERMILLION, linestyle="", marker="o", markersize=5, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     axes.tick_params(axis="x", labelbottom=False)
-    axes.text(0.03, 0.95, f"ECE {ece:.4f}", transform=axes.transAxes, va="top", fontsize=look.TITLE * look.POINT)
+    axes.text(1, 1.015, f"ECE {ece:.4f}", transform=axes.transAxes, ha="right", va="bottom")
     _legend_above(axes, columns=3)
-    lower.bar(left, counts, color=look.FAINT, **bars)
+    lower.bar_label(lower.bar(left, counts, color=look.FAINT, **bars), said, padding=3, rotation=90)
     lower.set(xlim=(0, 1), xlabel="confidence: probability of the predicted class")
-    lower.set_title(f"{int(counts.sum()):,} examples, by confidence", fontsize=look.TEXT * look.POINT)
-    lower.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-    lower.yaxis.set_major_formatter("{x:,.0f}")
+    lower.set(ylim=(0, max(counts) * (1 + room / 116)), yticks=())
+    lower.grid(visible=False)
+    lower.spines["left"].set_visible(False)
+    lower.set_title(f"How many of the {int(counts.sum()):,} examples each bin holds", fontsize=look.TEXT * look.POINT)
     return figure
 
 

@@ -36,6 +36,8 @@ def prediction_rows(
     cell = (look.WIDTH - look.MARGIN - start) / likeliest.shape[1]
     step, top = 62, look.MARGIN + look.LINE * look.TITLE + 34
     canvas = Canvas(look.WIDTH, top + step * len(labels) + look.MARGIN, title)
+    longest = [f"✗ {class_names[k]} 99%" for k in likeliest.ravel().tolist()]
+    size = look.fitting_size(longest, cell - 24, largest=look.TEXT, smallest=15)
     for x, words in zip((first, start, start + cell), ("true", "predicted", "next likeliest"), strict=False):
         canvas.text(x, top - 30, words, look.SMALL, color=look.MUTED)
     for row, (number, label) in enumerate(zip(numbers, labels, strict=True)):
@@ -45,10 +47,10 @@ def prediction_rows(
         for place, k in enumerate(likeliest[row]):
             x, share, wrong = start + place * cell, probabilities[row, k], place == 0 and k != label
             said = look.percent(share)
-            room = cell - 24 - look.text_width(f" {said}", look.TEXT)
-            name = look.shortened(f"✗ {class_names[k]}" if wrong else class_names[k], room, look.TEXT)
+            room = cell - 24 - look.text_width(f" {said}", size)
+            name = look.shortened(f"✗ {class_names[k]}" if wrong else class_names[k], room, size)
             colour = look.RED if wrong else look.BLUE if k == label else look.MUTED
-            canvas.text(x, y, f"{name} {said}", color=look.INK if place == 0 and not wrong else colour)
+            canvas.text(x, y, f"{name} {said}", size, color=look.INK if place == 0 and not wrong else colour)
             canvas.box(x, y + 30, (cell - 24) * share, 12, facecolor=colour, linewidth=0)
     return canvas.figure
 

@@ -41,6 +41,10 @@ class Judgement:
             return "no difference shown"
         return "b better" if self.favours_b else "a better"
 
+    def winner(self, names: tuple[str, str]) -> str | None:
+        """Return the one of the `names` of A and B that is better, if the verdict says so."""
+        return {"a better": names[0], "b better": names[1]}.get(self.verdict)
+
 
 def sign_test(only_a: ArrayLike, only_b: ArrayLike) -> FloatArray:
     """Return the sign test's two-sided p-values for counts (...) of what speaks for A alone and for B alone.

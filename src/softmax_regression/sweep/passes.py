@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from softmax_regression.artifacts.outcome import History, Outcome, write_outcome
 from softmax_regression.data.datasets import Dataset, load
 from softmax_regression.lineage.provenance import Origin
 from softmax_regression.lineage.restore import start
+from softmax_regression.params import flatten, plain
 from softmax_regression.progress import Progress, shown
 from softmax_regression.sweep.plan import FEWEST, Trial, rungs, shares_passes
 from softmax_regression.tracking import stage_logs
@@ -62,16 +64,18 @@ def train_passes(groups: Sequence[Sequence[Trial]], folder: Path, *, halving: bo
     """Train `groups`, see `plan.passes`, on the data set in `folder`, and yield each one's outcomes when it is done.
 
     A large pass has all threads; small ones go on side by side, in processes: threads of one process would wait for
-    each other's turn in Python most of the time. Progress is shown of a large pass by epoch, of small ones by run.
-    With `halving` the worse half of each pass makes room at its rungs, see `plan.rungs`.
+    each other's turn in Python most of the time. Progress is shown of a large pass by epoch, with the configuration
+    that leads, of small ones by run. With `halving` the worse half of each pass makes room at its rungs, see
+    `plan.rungs`.
     """
     processes = min(cores(), len(groups))
     if processes > 1 and max(map(len, groups)) <= FEWEST:
         yield from shown(_side_by_side(groups, folder, processes, halving), "trained", sum(map(len, groups)), " runs")
         return
+    differing = _differing([one for group in groups for one in group])
     for number, group in enumerate(groups, 1):
         print(f"pass {number}/{len(groups)}: {len(group)} configurations", flush=True)
-        yield _train(group, folder, halving, show=True)
+        yield _train(group, folder, halving, show=True, differing=differing)
 
 
 def _side_by_side(
@@ -93,8 +97,26 @@ def _side_by_side(
             process.terminate()
 
 
-def _train(group: Sequence[Trial], folder: Path, halving: bool, *, show: bool) -> list[Trained]:
-    """Train the configurations of one pass together, on the training examples without those held out."""
+def _differing(trials: Sequence[Trial]) -> list[str]:
+    """Return the keys of the params, but the seed, in which not all of these are alike."""
+    params = [flatten(one.params) for one in trials]
+    return [key for key in params[0] if key != "train.seed" and len({repr(one[key]) for one in params}) > 1]
+
+
+def _named(one: Trial, keys: Sequence[str]) -> str:
+    """Return 'learning rate 0.1, momentum 0.9', short enough for a line."""
+    values = flatten(one.params)
+    words = (f"{key.rpartition('.')[2].replace('_', ' ')} {plain(values[key])}" for key in keys)
+    return shorten(", ".join(words), 80, placeholder=" ...")
+
+
+def _train(
+    group: Sequence[Trial], folder: Path, halving: bool, *, show: bool, differing: Sequence[str] = ()
+) -> list[Trained]:
+    """Train the configurations of one pass together, on the training examples without those held out.
+
+    Progress names the one that leads by the params that are `differing`, if there are any.
+    """
     params = group[0].params
     dataset = prepared(folder, params.data.name, params.data.resize)
     if not shares_passes(params):
@@ -105,10 +127,15 @@ def _train(group: Sequence[Trial], folder: Path, halving: bool, *, show: bool) -
     with Progress(params.train.epochs, show=show) as progress:
 
         def after_epoch(outcomes: Sequence[ReplicaOutcome]) -> None:
-            alive = [outcome.epochs[-1] for outcome in outcomes if not (outcome.failure or outcome.pruned)]
+            found = zip(group, outcomes, strict=True)
+            alive = [(one, own.epochs[-1]) for one, own in found if not (own.failure or own.pruned)]
             if alive:
-                leading = max(alive, key=lambda row: row.held_out_accuracy)
-                progress.show(History(what, (leading,)).named(leading))
+                one, row = max(alive, key=lambda pair: pair[1].held_out_accuracy)
+                if differing:
+                    figures = {"epoch": row.epoch, f"{what}_accuracy": row.held_out_accuracy}
+                    progress.show(figures, f"leads: {_named(one, differing)}")
+                else:
+                    progress.show(History(what, (row,)).named(row))
 
         outcomes = fit_together(
             training,

@@ -127,6 +127,11 @@ class Client:
         """Return what to type, or to open in a browser, to see the runs."""
         return ui.link(self.uri, self.experiment_id) if self.is_server else "make ui"
 
+    def run_link(self, run_id: str) -> str:
+        """Return the address of a run's page: on the server, or in the UI that `make ui` runs."""
+        address = self.uri if self.is_server else ui.addresses("127.0.0.1", ui.PORT)[0]
+        return ui.run_link(address, self.experiment_id, run_id)
+
     def run(self, run_id: str) -> RunRecord | None:
         """Return the run with this full id, or None; deleted runs, and those of other experiments, are none."""
         try:
@@ -325,9 +330,10 @@ class Client:
         model = next((model for model in found if model.model_id in linked), found[0] if found else None)
         if model is None:
             params = dict(run.data.params)
+            name = re.sub(r"[/:.%\"']", ",", run.info.run_name)  # what MLflow takes in a model's name
             settings = {"params": params, "model_type": "classifier"}
             with connection.once():
-                model = self.mlflow.create_logged_model(experiment, "model", run_id, **settings)
+                model = self.mlflow.create_logged_model(experiment, name, run_id, **settings)
         model_id = model.model_id
         if model_id in linked and self.mlflow.list_logged_model_artifacts(model_id):
             return
@@ -404,18 +410,23 @@ def pattern(text: str) -> str:
     return re.sub(r"[^\w .-]", "_", text)
 
 
-def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000, *, insecure: bool = False) -> None:
+def serve_ui(
+    root: Path, host: str = "127.0.0.1", port: int = ui.PORT, *, insecure: bool = False, browser: bool = False
+) -> None:
     """Run the MLflow UI on the project's store until interrupted, and print the link that shows the experiment.
 
-    Where MLFLOW_TRACKING_URI names a server, its UI is there already: the link is all. `insecure`: see `ui.serve`.
+    Where MLFLOW_TRACKING_URI names a server, its UI is there already: the link is all. `insecure`, `browser`: see
+    `ui.serve`.
     """
     client = Client.open(root)
     if client.is_server:
         print(f"MLflow UI: {client.ui_command()}")
+        if browser:
+            ui.open_in_browser([client.ui_command()])
     else:
         file = client.database_file or root / database.DATABASE
-        link = ui.link(f"http://{host}:{port}", client.experiment_id)
-        ui.serve(client.uri, database.artifact_root(file), link, host, port, insecure=insecure)
+        where = client.uri, database.artifact_root(file), client.experiment_id
+        ui.serve(*where, host, port, insecure=insecure, browser=browser)
 
 
 def _load_mlflow(*, local: bool) -> None:

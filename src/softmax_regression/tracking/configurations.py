@@ -29,11 +29,12 @@ def data_of(record: RunRecord) -> str:
 
 
 def name_without_seed(record: RunRecord) -> str:
-    """Return the name of the run's configuration: 'digits lr0.1 s3 [wavy-cats] #2' is 'digits lr0.1'.
+    """Return the name of the run's configuration: 'digits_lr0.1_s3#2' is 'digits_lr0.1'.
 
-    The seed goes, the DVC experiment of that seed, and the number of the attempt.
+    The seed goes, and the number of the attempt. Older names have blanks between the words, and may have the DVC
+    experiment behind the seed: 'digits lr0.1 s3 [wavy-cats] #2'.
     """
-    return re.sub(rf"( s{re.escape(seed_of(record))}( \[[^]]*\])?)?( #\d+)?$", "", record.name)
+    return re.sub(rf"([ _]s{re.escape(seed_of(record))}( \[[^]]*\])?)?( ?#\d+)?$", "", record.name)
 
 
 def by_configuration(records: Iterable[RunRecord]) -> list[Seeds]:

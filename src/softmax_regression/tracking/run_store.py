@@ -90,7 +90,7 @@ class RunStore(Client):
     def start_run(
         self, name: str, config_key: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None
     ) -> Run:
-        """Start the run called `name`, or `name #2` if it is the second of its configuration, and so on.
+        """Start the run called `name`, or `name#2` if it is the second of its configuration, and so on.
 
         On a server, two that start within the same milliseconds may get the same number; it is a label only.
         Raises RuntimeError if the store does not take it: nothing has been computed yet that could be lost.
@@ -98,7 +98,7 @@ class RunStore(Client):
         file = self.database_file
         with database.exclusive(database.lock_file(file)) if file else nullcontext():  # or two could both be the second
             attempt = 1 + max((record.attempt for record in self.attempts(config_key)), default=0)
-            name = name if attempt == 1 else f"{name} #{attempt}"
+            name = name if attempt == 1 else f"{name}#{attempt}"
             own = {CONFIG: config_key, ATTEMPT: str(attempt), processes.TAG: processes.identity()}
             run_id = self.create_run(name, own | processes.sign_of_life() | dict(tags or {}))
         try:

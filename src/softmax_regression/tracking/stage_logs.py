@@ -47,10 +47,21 @@ def run_params(experiment: Experiment) -> dict[str, object]:
 
 
 def curve_steps(history: History, after: int = 0) -> list[tuple[int, dict[str, float]]]:
-    """Return (step, metrics) of the epochs later than `after`; charts are grouped by what stands before the slash."""
+    """Return (step, metrics) of the epochs later than `after`.
+
+    The UI groups charts by what stands before the slash, in alphabetical order: the learning rate comes late.
+    """
     rows = [history.named(row) for row in history.epochs if row.epoch > after]
     return [
-        (int(row["epoch"]), {f"curves/{name}": value for name, value in row.items() if name != "epoch"}) for row in rows
+        (
+            int(row["epoch"]),
+            {
+                f"{'schedule' if name == 'learning_rate' else 'curves'}/{name}": value
+                for name, value in row.items()
+                if name != "epoch"
+            },
+        )
+        for row in rows
     ]
 
 
@@ -132,6 +143,11 @@ def log_output(run: Run, output: Path, shown: Mapping[str, str] = _SHOWN) -> Non
     if "summary" in findings:
         tags[_DESCRIPTION] = _description(run.run_id, findings["summary"], shown, findings.get("notes", []))
     run.set_tags(tags | {tag: md5_of(output) if output.is_file() else md5_of_folder(output)})
+
+
+def describe(run: Run, summary: str, shown: Mapping[str, str]) -> None:
+    """Say on the run's page what happened, with pictures, name to artifact; a stage's findings replace it."""
+    run.set_tags({_DESCRIPTION: _description(run.run_id, summary, shown, [])})
 
 
 def _description(run_id: str, summary: str, shown: Mapping[str, str], notes: list[str]) -> str:

@@ -30,9 +30,17 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 
 from softmax_regression.artifacts.outcome import Epoch, History, Outcome, snapshot_epochs
+from softmax_regression.artifacts.overflow import Overflow, OverflowedError
 from softmax_regression.data.datasets import Examples, HeldOut
 from softmax_regression.mathematics.batches import Chunk, EvaluationBatches, Minibatches
-from softmax_regression.mathematics.implementations import Exact, Implementation, Measured, build, learning_rate
+from softmax_regression.mathematics.implementations import (
+    Exact,
+    Implementation,
+    Measured,
+    Textbook,
+    build,
+    learning_rate,
+)
 from softmax_regression.mathematics.products import check_sums
 from softmax_regression.mathematics.softmax import RunningSums
 from softmax_regression.params import ModelParams, OptimizerParams, TrainParams
@@ -177,7 +185,13 @@ class SoftmaxRegressionTraining(pl.LightningModule):
         )
 
     def _fail(self, where: str, step: int) -> NoReturn:
-        raise StoppedError(self.implementation.stopped(self.current_epoch + 1, where, self._rate_of(step)))
+        message = self.implementation.stopped(self.current_epoch + 1, where, self._rate_of(step))
+        if isinstance(self.implementation, Textbook):
+            figures = _array(torch.cat(list(self.implementation.watched)))
+            steps = np.arange(self.trainer.global_step - len(figures), self.trainer.global_step) + 1
+            kept = steps <= step + 1  # the chunk's later steps had nothing to go on from
+            raise OverflowedError(message, Overflow(steps[kept], figures[kept]))
+        raise StoppedError(message)
 
     def _rate_of(self, step: int) -> float:
         return learning_rate(self.settings, step, self.steps_per_epoch, self.total_epochs)
