@@ -11,7 +11,7 @@ from softmax_regression.artifacts.experiment import read_experiment
 from softmax_regression.data.datasets import FOLDER, read_report
 from softmax_regression.download.prepare import can_download
 from softmax_regression.lineage import states
-from softmax_regression.lineage.provenance import git_commit
+from softmax_regression.lineage.provenance import git, git_commit
 from softmax_regression.lineage.sync import NOTHING_TO_DO, sync
 from softmax_regression.params import load_params
 from softmax_regression.tracking.run_store import RunStore
@@ -20,6 +20,14 @@ from softmax_regression.tracking.stage_logs import read_findings
 OWN_DATA = Path("datasets")  # as dvc.yaml has it
 OFFLINE_DATA = "digits"  # in scikit-learn's own package: always available
 OFFLINE_EXPERIMENT = "offline-digits"
+_HINTS = (  # which DVC prints after every run, whether or not anything has changed
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage",
+    "Use `dvc push`",
+)
+_COMMITTED = ("dvc.lock", "metrics.json")
 REACH_SECONDS = 15.0  # for finding out whether any source can be reached
 
 
@@ -40,6 +48,8 @@ def run(root: Path) -> str:
         if not _dvc(root, "repro"):
             raise RuntimeError("the pipeline stopped; the stage's message above says why")
         _complete_run(root)
+        if git("status", "--porcelain", "--", *_COMMITTED, folder=root):
+            print(f"{' or '.join(_COMMITTED)} changed: commit both, if this is the state to keep", flush=True)
         return summary(root, root)
     print(f"No source of {name} can be reached: falling back to the embedded data set {OFFLINE_DATA}.", flush=True)
     if git_commit(root) is None:
@@ -112,4 +122,14 @@ def _dvc(root: Path, *arguments: str) -> bool:
         environment.setdefault(f"GIT_{who}_NAME", "softmax-regression")
         environment.setdefault(f"GIT_{who}_EMAIL", "softmax-regression@localhost")
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode == 0
+    environment["PYTHONUNBUFFERED"] = "1"  # so that its lines and those of the stages keep their order
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        blank = ""  # which stood around the hints, too
+        for line in process.stdout:
+            if not line.strip():
+                blank = line
+            elif not line.startswith(_HINTS):
+                print(blank + line, end="", flush=True)
+                blank = ""
+    return process.returncode == 0

@@ -25,7 +25,7 @@ BOOK_RECIPE: Mapping[str, object] = {
 }
 # Lowest and highest figure, ends included, around those of ten public copies of the book's program and seeds 0 to 127
 # of our own. Of 256 seeds 2 (0.8%) end outside, both below 0.805; of seeds 128 to 255, which had no part in it, none.
-# The noise between seeds is in README.md.
+# The noise between seeds is in docs/learning.md.
 BANDS = {
     "epoch 1 train loss": Interval(0.781, 0.791),
     "epoch 1 train accuracy": Interval(0.744, 0.753),

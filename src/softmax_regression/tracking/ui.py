@@ -165,7 +165,7 @@ def serve(
         raise ValueError(
             f"--host {host} lets everybody who reaches this machine read, change and delete the runs, without a "
             f"password; there, type `ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}` instead, or set up a "
-            "server with passwords (README, Serving), or add --insecure"
+            "server with passwords (docs/teams.md), or add --insecure"
         )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just given back is free
