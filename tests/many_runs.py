@@ -49,6 +49,8 @@ def fill(store: RunStore, count: int, database: str) -> None:
                     csv.writer(text).writerows(values)
                     text.seek(0)
                     connection.connection.cursor().copy_expert(f"COPY {table} ({names}) FROM STDIN CSV", text)
+        if engine.dialect.name != "sqlite":
+            connection.exec_driver_sql("ANALYZE")  # as it does by itself in a while
     engine.dispose()
 
 
