@@ -36,6 +36,7 @@ NOT_TYPED = {
     "pip install": "it changes the environment in which the tests run",
     "jupyter lab": "Jupyter is not among the packages; test_the_notebook_runs has the notebook",
     "torchrun": "it takes two machines; tests/training/test_processes.py has several processes",
+    "softmax-regression sweep --study": "64 trainings; tests/sweep/test_search.py has small ones",
 }
 # picture -> the pipeline's file that it is
 PICTURES = {

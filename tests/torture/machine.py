@@ -138,7 +138,7 @@ class OneRunPerExperiment(RuleBasedStateMachine):
         text = world.own("run")
         world.after_repro()
         world.settle()
-        world.check(re.search(r"^MLflow run: +digits ", text, re.MULTILINE), f"`run` names no run:\n{text}")
+        world.check(re.search(r"^MLflow run: +digits_", text, re.MULTILINE), f"`run` names no run:\n{text}")
 
     # Experiments of DVC's
 
