@@ -25,7 +25,7 @@ def of_processes(
     examples: int = 2_000_000,
     features: int = 512,
     classes: int = 100,
-    batch_sizes: Sequence[int] = (256, 1024, 4096),
+    batch_sizes: Sequence[int] = (256, 1024, 4096, 16384),
     processes: int = 2,
     repeats: int = 2,
 ) -> list[Figure]:
