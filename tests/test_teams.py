@@ -3,99 +3,26 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import shutil
-import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
 import requests
+from pages import Shell, Typed, typed_lines
 from scratch_project import ROOT, make_project
-from servers import free_port, postgresql, wait_for, why_no_postgresql
+from servers import free_port, postgresql, why_no_postgresql
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(900)]
 
 PAGE = (ROOT / "docs" / "teams.md").read_text()
 SERVERS = ("mlflow server", "moto_server")  # commands that do not end
 SECRET = "change me"  # all passwords and keys of the page begin with it
-
-
-class Typed(NamedTuple):
-    """A line that somebody types, and what the page shows of the answer ('...' stands for anything)."""
-
-    who: str
-    command: str
-    answer: str
-
-
-def typed_lines(page: str) -> list[Typed]:
-    """Return what the page's `console` blocks type, in order; a command's lines but the last end with a backslash."""
-    lines = []
-    for who, block in re.findall(r"^```console (\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        for text in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command = re.match(r"(.*\\\n)*.*", text)
-            assert command
-            lines.append(Typed(who, command[0], text[command.end() :].strip("\n")))
-    return lines
-
-
-class Shell:
-    """A terminal: what is typed in it shares a folder and variables, and ends with this process, however that ends."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self._serving = folder, 0
-        self._bash = subprocess.Popen(
-            ["bash", "--norc"],
-            cwd=folder,
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.type("trap 'trap - TERM; kill 0' EXIT")  # also where nobody is left who types
-
-    def type(self, command: str) -> tuple[str, int]:
-        """Type a command; return what it prints and its exit code."""
-        assert self._bash.stdin
-        assert self._bash.stdout
-        self._bash.stdin.write(f"{command} < /dev/null\nprintf '\\nEND %s\\n' $?\n")
-        self._bash.stdin.flush()
-        lines: list[str] = []
-        for line in self._bash.stdout:
-            if end := re.fullmatch(r"END (\d+)\n", line):
-                return "".join(lines).strip("\n"), int(end[1])
-            lines.append(line)
-        raise AssertionError(f"the shell ended at {command}: {''.join(lines)}")
-
-    def serve(self, command: str, port: int) -> None:
-        """Start a server, and wait until it answers; its words go to `server.log`."""
-        self._serving = int(self.type(f"{command} >> {self.folder}/server.log 2>&1 &\necho $!")[0])
-        wait_for(port, lambda: Path(f"/proc/{self._serving}").exists())
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C where a server runs."""
-        self.type(f"kill {self._serving}; wait {self._serving}")
-
-    def close(self) -> None:
-        """End it, and what it started."""
-        assert self._bash.stdin
-        assert self._bash.stdout
-        self._bash.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._bash.wait(10)
-        with suppress(ProcessLookupError):
-            os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.wait()
-        self._bash.stdout.close()
 
 
 class Team(NamedTuple):
