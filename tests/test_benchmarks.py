@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_data import make_examples
 
 from benchmarks import large, measuring, pipeline_speed, plain, search, training_speed, verdicts
@@ -102,7 +103,9 @@ def test_embeddings_are_made_as_they_are_downloaded(tmp_path: Path) -> None:
 def test_the_plain_torch_loop_learns(tmp_path: Path) -> None:
     """After an epoch over separable embeddings its loss is far below ln 3."""
     large.make(tmp_path, 3000, 64, 3)
-    assert large.torch_loop(large.made(tmp_path), batch_size=16) < 0.5
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # one batch's loss depends on the order: a fourth of all seeds end above
+        assert large.torch_loop(large.made(tmp_path), batch_size=16) < 0.5
 
 
 def test_memory_that_was_taken_is_seen() -> None:
