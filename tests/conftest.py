@@ -6,9 +6,12 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from softmax_regression.tracking.run_store import RunStore
 
 # `pytest -n 2` has both cores busy already.
 for library in ("OMP", "OPENBLAS", "MKL"):
@@ -33,3 +36,14 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunStore]:
+    """A store of 100 made-up runs and one of 1,000; a test that adds some leaves no doubt which are its own."""
+    from many_runs import two_stores  # which imports what most tests do not need
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+        return two_stores(tmp_path_factory.mktemp("many"))

@@ -15,6 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import sqlalchemy
+
 POSTGRESQL = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=Path("postgres")).parent
 
 
@@ -28,6 +30,15 @@ class Postgresql(NamedTuple):
     def uri(self) -> str:
         """The empty database `postgres`, for its superuser."""
         return f"postgresql+psycopg2://postgres@/postgres?host={self.folder}&port={self.port}"
+
+    def add_database(self, name: str, owner: str, password: str) -> str:
+        """Make an empty database and the role that owns it; return its URL."""
+        engine = sqlalchemy.create_engine(self.uri, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE ROLE {owner} LOGIN PASSWORD '{password}'"))
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name} OWNER {owner}"))
+        engine.dispose()
+        return f"postgresql://{owner}:{password}@127.0.0.1:{self.port}/{name}"
 
 
 def why_no_postgresql() -> str:

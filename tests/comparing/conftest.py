@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from filled_project import RATE_01, RATE_05, add_run, filled_project
-from many_runs import two_stores
 
 from softmax_regression.comparing.compare import compare
 from softmax_regression.comparing.comparison import Comparison
@@ -46,12 +45,3 @@ def six_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def six(six_root: Path) -> Comparison:
     """Learning rate 0.1 beside 0.5, the latter better by 16, 16, 16, 24, 20 and 8 points with seeds 0 to 5."""
     return compare(RunStore.open(six_root), six_root, [RATE_01, RATE_05])
-
-
-@pytest.fixture(scope="session")
-def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunStore]:
-    """A store of 100 made-up runs and one of 1,000; a test that adds some leaves no doubt which are its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        return two_stores(tmp_path_factory.mktemp("many"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from many_runs import two_stores
 from scratch_project import DATA, PARAMS
 
 from softmax_regression.artifacts.experiment import Experiment
@@ -43,12 +42,3 @@ def experiment(here: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Expe
 def store(here: pytest.MonkeyPatch, root: Path) -> RunStore:
     """The project's store."""
     return RunStore.open(root)
-
-
-@pytest.fixture(scope="session")
-def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunStore]:
-    """A store of 100 made-up runs and one of 1,000; a test that adds some leaves no doubt which are its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        return two_stores(tmp_path_factory.mktemp("many"))

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-import sqlalchemy
 from optuna.storages.journal import JournalFileBackend
 from servers import postgresql, why_no_postgresql
 from trained_project import empty_project, small_params
@@ -384,12 +383,7 @@ def test_a_password_reaches_nothing(
     """A study in PostgreSQL, the password in the URL: in no file, no run, no line; nor where the database goes away."""
     monkeypatch.setenv("STUDY_STORAGE_PASSWORD", "")  # restored afterwards
     with postgresql() as server:
-        engine = sqlalchemy.create_engine(server.uri, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE ROLE bob LOGIN PASSWORD '{PASSWORD}'"))
-            connection.execute(sqlalchemy.text("CREATE DATABASE studies OWNER bob"))
-        engine.dispose()
-        url = f"postgresql://bob:{PASSWORD}@127.0.0.1:{server.port}/studies"
+        url = server.add_database("studies", "bob", PASSWORD)
         text = searched(project, 4, storage=url)
         assert "4 trials: 4 trained to the end" in text
         assert not (project / "reports/studies/first/journal.log").exists()

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sqlalchemy
 from servers import free_port, postgresql, why_no_postgresql
 
 from softmax_regression.sweep import study as module
@@ -463,12 +462,7 @@ def test_the_same_in_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     host, boot, _, _ = processes.identity().split()
     monkeypatch.setenv("STUDY_STORAGE_PASSWORD", "")  # restored afterwards
     with postgresql() as server:
-        engine = sqlalchemy.create_engine(server.uri, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE ROLE bob LOGIN PASSWORD '{PASSWORD}'"))
-            connection.execute(sqlalchemy.text("CREATE DATABASE studies OWNER bob"))
-        engine.dispose()
-        url = f"postgresql://bob:{PASSWORD}@127.0.0.1:{server.port}/studies"
+        url = server.add_database("studies", "bob", PASSWORD)
         with pytest.raises(RuntimeError, match="password authentication failed") as caught:
             opened(tmp_path, url=url.replace(PASSWORD, f"{PASSWORD}-not"))
         assert PASSWORD not in str(caught.value)

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from many_runs import two_stores
 
 from softmax_regression.tracking.run_store import RunStore
 
@@ -43,12 +42,3 @@ def root(empty: Path, tmp_path: Path, bare: pytest.MonkeyPatch) -> Path:
 def store(root: Path) -> RunStore:
     """An empty store."""
     return RunStore.open(root)
-
-
-@pytest.fixture(scope="session")
-def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunStore]:
-    """A store of 100 made-up runs and one of 1,000; a test that adds some leaves no doubt which are its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        return two_stores(tmp_path_factory.mktemp("many"))

@@ -5,7 +5,6 @@ images are small PNG files with their captions in text, so that they wrap on a t
 """
 
 import base64
-import hashlib
 import io
 import re
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
+from softmax_regression.artifacts.experiment import digest
 from softmax_regression.comparing import rows, sentences, verdicts
 from softmax_regression.comparing.comparison import ComparedRun, Comparison, Disagreement, most_differing
 from softmax_regression.evaluation.confusion import confused_pairs, confusion
@@ -33,8 +33,7 @@ def page_name(runs: Sequence[ComparedRun]) -> str:
     The same runs in the same order have the same name, others another one, however alike they are called.
     """
     names = (re.sub(r"[^\w.]+", "-", run.record.name, flags=re.ASCII).strip("-.") or run.letter for run in runs)
-    digest = hashlib.sha256(" ".join(run.record.run_id for run in runs).encode()).hexdigest()
-    return f"{'-vs-'.join(names)[:_LONGEST]}-{digest[:8]}.html"
+    return f"{'-vs-'.join(names)[:_LONGEST]}-{digest(' '.join(run.record.run_id for run in runs))[:8]}.html"
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:

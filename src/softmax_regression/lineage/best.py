@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterator
 from pathlib import Path
 
 from softmax_regression.lineage.states import TRAIN
-from softmax_regression.tracking.configurations import Seeds, mean, name_without_seed, ranked
+from softmax_regression.tracking.configurations import Seeds, data_of, mean, name_without_seed, ranked
 from softmax_regression.tracking.record import RunRecord
 from softmax_regression.tracking.run_store import RunStore
 
@@ -70,7 +70,7 @@ def _comparable(seeds: Seeds, evaluable: Container[str]) -> RunRecord | None:
     """Return the first run that holds predictions on the test set, else the first that they can be computed with."""
     tested = [record for record in seeds if _PREDICTIONS in record.outputs]
     trained = [record for record in seeds if Path(TRAIN).name in record.outputs]
-    testable = [record for record in trained if record.params.get("data.name") in evaluable]
+    testable = [record for record in trained if data_of(record) in evaluable]
     return next(iter(tested + testable), None)
 
 

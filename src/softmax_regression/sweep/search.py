@@ -39,13 +39,13 @@ from softmax_regression.sweep.ranking import (
 )
 from softmax_regression.sweep.study import Done, Recorded, Result, Sampler, Study, explained, varies
 from softmax_regression.sweep.sweep import best_yaml, command
+from softmax_regression.tracking import stage_logs
 from softmax_regression.tracking.record import ERROR, KILLED
 from softmax_regression.tracking.run_store import RunStore
 from softmax_regression.training.devices import on_device_in_use
 
 _POLL = 1.0  # seconds between two looks at what other workers do
 _NUMBER, _PARENT = "study.trial", "mlflow.parentRunId"  # tags of a trial's run
-_DESCRIPTION = "mlflow.note.content"  # the tag that the UI shows on top of a run
 
 
 @dataclass(frozen=True)
@@ -262,12 +262,11 @@ def _result(
     for name in ("table.csv", "answers.npz", "best.yaml", "history.png", "importance.png"):
         run.log_file(output / name)
     run.log_metrics(best_figures(best, too_high), step=len(done))
-    pictures = [f"![{name}](get-artifact?path={name}.png&run_uuid={parent})" for name in ("history", "importance")]
     weighed = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
     counted = _counted(done, study.given_back())
     stopped = {repr(one.changes) for one in trained if one.result.pruned}
     unpruned = [one for one in ranking if repr(one.changes) not in stopped]
-    run.set_tags({_DESCRIPTION: "\n\n".join([counted, *pictures])})
+    stage_logs.describe(run, counted, {name: f"{name}.png" for name in ("history", "importance")})
     lines = [
         *summary(unpruned, too_high, "sweep the first ones again, with --seeds 8"),
         counted,

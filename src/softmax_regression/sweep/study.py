@@ -11,7 +11,6 @@ Optuna is imported when a study is opened, not with this module.
 from __future__ import annotations
 
 import base64
-import hashlib
 import itertools
 import json
 import os
@@ -27,9 +26,11 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from softmax_regression.artifacts.experiment import digest
 from softmax_regression.redaction import redact
 from softmax_regression.sweep.plan import FEWEST, LARGEST_PASS, Axis, rounded
 from softmax_regression.tracking import processes
+from softmax_regression.tracking.connection import innermost
 from softmax_regression.tracking.database import exclusive
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ class Study:
         from optuna.samplers import RandomSampler, TPESampler
 
         text = f"study of seed {self._draw_seed} after {trials} trials"
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+        seed = int(digest(text)[:8], 16)
         return TPESampler(seed=seed, constant_liar=True) if self._sampler == "tpe" else RandomSampler(seed=seed)
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
@@ -368,10 +369,7 @@ def explained(place: str) -> Iterator[None]:
     try:
         yield
     except (OptunaError, SQLAlchemyError) as error:
-        cause: BaseException = error
-        while (inner := cause.__cause__ or cause.__context__) is not None:
-            cause = inner
-        reason = " ".join(str(cause).split())[:300]
+        reason = " ".join(str(innermost(error)).split())[:300]
         raise RuntimeError(
             redact(
                 f"the study in {place} cannot be read or written: {reason}; what is done is kept: see that the "

@@ -80,7 +80,7 @@ def without_credentials(uri: str) -> str:
 def explain(uri: str, error: Exception) -> str:
     """Return one line for a failed call: what was asked, why it failed, what to do."""
     status = _status(error)
-    cause = _innermost(error)
+    cause = innermost(error)
     reason = (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).splitlines()[0][:300]
     if status == 401:
         what = f"the MLflow server at {uri} refuses the credentials (401)"
@@ -110,7 +110,7 @@ def _status(error: Exception) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """Return the error that caused all others: "Connection refused" is five layers down."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
